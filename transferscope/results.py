@@ -1,0 +1,361 @@
+"""What a run leaves behind: frozen records that round-trip through JSON.
+
+The command line, the report and pipelines all read these; nothing is recomputed to be displayed.
+``None`` means "not known" or "not defined"; a ``warnings`` or ``error`` text beside it says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from .errors import ResultError
+from .storage import write_atomically
+
+if TYPE_CHECKING:
+    import pandas
+
+Modality = Literal["image", "audio", "text"]
+Setting = str | int | float | bool | None
+_STRICT: Any = {"extra": "forbid"}  # pydantic's own name for "refuse unknown fields"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Where, when and with what a result was made."""
+
+    created: str  # UTC, ISO 8601
+    command: str  # the command line or the library call
+    seed: int
+    device: str
+    seconds: Mapping[str, float]  # wall time by phase
+    versions: Mapping[str, str]  # python, transferscope, torch, timm, transformers, numpy ...
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A sample that could not be read and was left out."""
+
+    sample: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TargetCard:
+    """What is known of a target data set."""
+
+    name: str
+    modality: Modality
+    n_samples: int
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    n_groups: int | None  # None: no group column was given
+    content_sha256: str
+
+
+@dataclass(frozen=True)
+class SplitCard:
+    """How rows were divided; scoring and training see train rows only."""
+
+    seed: int
+    n_train: int
+    n_validation: int
+    n_test: int
+    grouped: bool
+    max_samples: int | None
+    sha256: str  # of the three row lists
+
+
+@dataclass(frozen=True)
+class SourceCard:
+    """What is known of a source model."""
+
+    name: str
+    architecture: str
+    input: Mapping[str, Setting]  # kind, size, mean/std, sample rate, tokenizer ...: read from its own config
+    layers: tuple[str, ...]  # tappable, from input to output
+    n_parameters: int
+    weights_sha256: str
+    is_random: bool = False
+    n_source_classes: int | None = None  # None: no source head
+    flops: float | None = None  # multiply-adds x 2 of one sample's forward pass, through its adapter
+    license: str | None = None
+    pretraining: str | None = None  # data it was trained on
+    twin_of: str | None = None  # for random weights: the pretrained source of the same architecture
+
+
+@dataclass(frozen=True)
+class Step:
+    """One converter on the way from a target's samples to a source's input."""
+
+    converter: str
+    settings: Mapping[str, Setting]
+    reference: str  # the paper the conversion follows
+
+
+@dataclass(frozen=True)
+class Score:
+    """One scorer's value for one candidate."""
+
+    name: str
+    value: float | None
+    higher_is_better: bool
+    n_samples: int
+    n_features: int
+    seconds: float
+    standard_error: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One (source, adapter path, layer) for one target, with everything measured of it."""
+
+    source: str
+    layer: str
+    path: tuple[Step, ...]
+    edits: Mapping[str, float]  # what the path changed, in counts: samples, resized, tokens, tokens_dropped ...
+    pooling: str
+    n_features: int
+    seconds: float  # extraction of all layers of this source; the same number on each of its layers
+    scores: Mapping[str, Score]
+    is_best_layer: bool = False
+    control: Literal["random", "raw"] | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A source that could not be ranked or trained, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A symmetric matrix of one measure between sources, each at its best layer."""
+
+    measure: str
+    sources: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """How far a source's own training data lie from the target, in that source's features."""
+
+    source: str
+    source_data: str
+    measure: str
+    value: float
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Sources ranked for one target, before any training."""
+
+    target: TargetCard
+    split: SplitCard
+    scorers: tuple[str, ...]
+    rank_by: str
+    sources: tuple[SourceCard, ...]
+    candidates: tuple[Candidate, ...]  # best first by `rank_by`; failed scores last
+    stamp: Stamp
+    failures: tuple[Failure, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    similarity: tuple[Similarity, ...] = ()
+    discrepancy: tuple[Discrepancy, ...] = ()
+    warnings: tuple[str, ...] = ()
+    kind: Literal["ranking"] = "ranking"
+    format: Literal[1] = 1
+    __pydantic_config__ = _STRICT
+
+    def best(self) -> tuple[Candidate, ...]:
+        """Each source at its best layer, best source first."""
+        return tuple(c for c in self.candidates if c.is_best_layer)
+
+    def card(self, source: str) -> SourceCard | None:
+        """The card of `source`; None for the raw-input control."""
+        return next((card for card in self.sources if card.name == source), None)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row per candidate, one column per scorer. Needs ``pip install "transferscope[pandas]"``."""
+        import pandas
+
+        rows = [
+            {"source": c.source, "layer": c.layer, "path": " > ".join(s.converter for s in c.path),
+             "control": c.control, "is_best_layer": c.is_best_layer, "n_features": c.n_features,
+             "seconds": c.seconds, **{name: score.value for name, score in c.scores.items()}}
+            for c in self.candidates
+        ]  # fmt: skip
+        return pandas.DataFrame(rows)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write this result to `path`; `load_result` reads it back equal."""
+        return save_result(self, path)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training rows."""
+
+    train_loss: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: one candidate, strategy, learning rate and seed."""
+
+    seed: int
+    learning_rate: float | None  # None: closed form or L-BFGS
+    validation_accuracy: float
+    test_accuracy: float | None  # None: not chosen on validation, so the test rows were not touched
+    epochs: tuple[Epoch, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """Measured accuracy of one source under one strategy: the best learning rate on validation, over seeds."""
+
+    source: str
+    layer: str  # where the new head sits
+    strategy: str
+    accuracy: float  # on the test rows, mean over seeds
+    spread: float | None  # standard deviation over seeds; None for one seed
+    standard_error: float  # sqrt(accuracy (1 - accuracy) / n_test): what the test rows alone can tell
+    n_test: int
+    runs: tuple[Run, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What training measured for the candidates of one ranking."""
+
+    target: TargetCard
+    split: SplitCard
+    confirmed: tuple[Confirmed, ...]
+    stamp: Stamp
+    failures: tuple[Failure, ...] = ()
+    kind: Literal["truth"] = "truth"
+    format: Literal[1] = 1
+    __pydantic_config__ = _STRICT
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write this result to `path`; `load_result` reads it back equal."""
+        return save_result(self, path)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its bootstrap interval; `value` None where it is not defined, and `note` says why."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well one scorer's order agrees with measured accuracy on one target."""
+
+    target: str
+    strategy: str
+    scorer: str  # a scorer, or a control such as "n_parameters"
+    n_sources: int
+    weighted_kendall: Estimate
+    kendall: Estimate
+    spearman: Estimate
+    pearson: Estimate
+    regret_at_1: Estimate  # accuracy points lost by taking the first
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Agreement of every scorer with every strategy's measured accuracy."""
+
+    agreements: tuple[Agreement, ...]
+    stamp: Stamp
+    level: float = 0.9  # of the intervals
+    kind: Literal["evaluation"] = "evaluation"
+    format: Literal[1] = 1
+    __pydantic_config__ = _STRICT
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write this result to `path`; `load_result` reads it back equal."""
+        return save_result(self, path)
+
+
+Result = Ranking | Truth | Evaluation
+_KINDS: dict[str, type[Result]] = {"ranking": Ranking, "truth": Truth, "evaluation": Evaluation}
+R = TypeVar("R", Ranking, Truth, Evaluation)
+
+
+def dump_result(result: Result) -> str:
+    """The JSON text of a result; NaN and infinities are refused, since JSON has none."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(type(result)).dump_json(result, indent=1).decode()
+
+
+def save_result(result: Result, path: str | Path) -> Path:
+    """Write `result` as JSON to `path`."""
+    try:
+        return write_atomically(Path(path), dump_result(result).encode())
+    except OSError as error:
+        raise ResultError(f"{path}: the result cannot be written ({error.strerror}); choose another --out.") from None
+
+
+def load_result(path: str | Path) -> Result:
+    """Read a ranking, truth or evaluation back from JSON.
+
+    Raises
+    ------
+    ResultError
+        If the file is missing, is not JSON, or has fields that this version does not know.
+    """
+    import json
+
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        text = Path(path).read_text()
+        kind = json.loads(text).get("kind")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ResultError(f"{path}: not a saved result ({error}); expected the JSON that --out wrote.") from None
+    if kind not in _KINDS:
+        raise ResultError(f"{path}: holds kind {kind!r}; expected one of {', '.join(_KINDS)}.")
+    try:
+        return TypeAdapter(_KINDS[kind]).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ResultError(f"{path}: {where}: {first['msg']}; was it written by another version?") from None
+
+
+def make_stamp(command: str, *, seed: int, device: str, seconds: Mapping[str, float]) -> Stamp:
+    """Collect versions and the time of day."""
+    import platform
+    from datetime import UTC, datetime
+    from importlib.metadata import version
+
+    packages = (
+        "transferscope",
+        "torch",
+        "torchaudio",
+        "timm",
+        "transformers",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+    )
+    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Stamp(created, command, seed, device, {k: round(v, 3) for k, v in seconds.items()}, versions)
