@@ -1,7 +1,8 @@
 """Features on disk, by content: what has been computed once is never computed again.
 
-One entry is a block of samples under one (source weights, adapter, layers, pooling). Its name is a hash of
-everything that decides the values, and the JSON beside it repeats that in clear for a person to read.
+One entry is a block of samples under one (source weights, adapter, pooling), with the layers computed so far.
+Its name is a hash of everything that decides the values, and the JSON beside it repeats that in clear for a
+person to read.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ from ..storage import cache_dir, write_cache
 FORMAT = 1  # of an entry; a change of what is stored or how it is computed must raise it
 
 
-def block_key(
-    card: SourceCard, path: Sequence[Step], digests: Sequence[bytes], layers: Sequence[str], pooling: str
-) -> dict[str, Any]:
+def block_key(card: SourceCard, path: Sequence[Step], digests: Sequence[bytes], pooling: str) -> dict[str, Any]:
     """Everything that decides a block's values. Leaving a term out means reading another run's features.
 
-    Batch size, device and prefetching stay out: they do not change values beyond rounding.
+    Batch size, device and prefetching stay out: they do not change values beyond rounding. So do the layers:
+    each is stored under its own name.
     """
     return {
         "format": FORMAT,
@@ -37,7 +37,6 @@ def block_key(
         "path": [asdict(step) for step in path],
         "samples_sha256": hashlib.sha256(b"".join(digests)).hexdigest(),
         "n_samples": len(digests),
-        "layers": list(layers),
         "pooling": pooling,
         "dtype": "float32",
     }

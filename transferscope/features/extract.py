@@ -117,10 +117,12 @@ class Extractor:
     ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
         """Rows, arrays and notes of one block, from the cache where it is there."""
         digests = [target.digests[row] for row in rows]
-        key = block_key(source.card, adapter.path, digests, layers, self.pooling)
+        key = block_key(source.card, adapter.path, digests, self.pooling)
         found = self.cache.read(key) if self.cache else None
-        if found is None:
-            found = self._compute(target, source, adapter, rows, layers)
+        have = set(found[1]["layers"]) if found else set()
+        if found is None or not have.issuperset(layers):
+            every = tuple(layer for layer in source.card.layers if layer in have.union(layers))
+            found = self._compute(target, source, adapter, rows, every)
             if self.cache:
                 self.cache.write(key, *found)
         arrays, notes = found
@@ -158,7 +160,8 @@ class Extractor:
         arrays = {
             name: torch.cat([part[name] for part in parts]).numpy()[order] for name in (parts[0] if parts else ())
         }
-        notes = {"edits": dict(edits), "skipped": skipped, "flops": flops, "seconds": time.perf_counter() - started}
+        seconds = time.perf_counter() - started
+        notes = {"layers": layers, "edits": dict(edits), "skipped": skipped, "flops": flops, "seconds": seconds}
         return arrays, notes
 
     def _batches(

@@ -56,6 +56,8 @@ def ngram_counts(inputs: Inputs) -> Tensor:
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     counts = torch.zeros(len(ids), BUCKETS, device=ids.device)
     for n in NGRAMS:
+        if ids.shape[1] < n:
+            break
         grams, real = ids[:, : ids.shape[1] - n + 1] * 0 + n, mask[:, : ids.shape[1] - n + 1]
         for offset in range(n):
             piece = slice(offset, ids.shape[1] - n + 1 + offset)

@@ -1,0 +1,216 @@
+"""`confirm`: train some of a ranking's candidates and measure what the scores only estimated."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..adapters import find_adapter
+from ..errors import CacheError, ResultError, TransferScopeError, UnknownNameError
+from ..features.cache import FeatureCache
+from ..features.extract import Extractor, pick_device
+from ..progress import Progress, silent
+from ..results import Candidate, Confirmed, Epoch, Failure, Ranking, Run, Truth, make_stamp
+from ..sources import Source, load_source
+from ..storage import write_cache
+from ..targets import Split, Target, load_target, split_target
+from .strategy import STRATEGIES, Recipe, Trial
+
+log = logging.getLogger(__name__)
+AUTO = ("linear_probe", "full")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What is the same for every trial."""
+
+    target: Target
+    split: Split
+    recipe: Recipe
+    extractor: Extractor
+    seed: int
+    trust_remote_code: bool
+    progress: Progress
+
+
+def confirm(
+    ranking: Ranking,
+    *,
+    top: int | None = 3,
+    sources: Sequence[str] | None = None,
+    strategy: str | Sequence[str] = "auto",
+    controls: bool = False,
+    recipe: Recipe | None = None,
+    target: Target | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    cache: FeatureCache | None = None,
+    trust_remote_code: bool = False,
+    progress: Progress = silent,
+    command: str = "transferscope.confirm",
+) -> Truth:
+    """Train candidates of a ranking, on the rows it scored, and measure them on rows that it never saw.
+
+    Parameters
+    ----------
+    ranking : Ranking
+    top : int or None, default=3
+        How many sources, best first; None is all. Ignored when `sources` are named.
+    sources : sequence of str, optional
+        Which of the ranked sources to train, controls included.
+    strategy : "auto", str or sequence of str
+        ``linear_probe``, ``full`` ...; "auto" is both of these.
+    controls : bool, default=False
+        Count random twins and the raw input among the `top` too. They spread the measured accuracies, which
+        tells more of the scores' worth.
+    recipe : Recipe, optional
+        Learning rates, seeds, epochs.
+    target : Target, optional
+        Needed for a target that was built in Python; otherwise it is loaded again by its spec.
+    device, batch_size, cache, progress
+        See `transferscope.features.extract.Extractor`.
+    trust_remote_code : bool, default=False
+    command : str
+        How this run was started, for the record.
+
+    Returns
+    -------
+    Truth
+        Test accuracy per source and strategy. Sources that failed are listed with their reason.
+
+    Raises
+    ------
+    ResultError
+        If the target's data are not those that were ranked.
+    UnknownNameError
+        If a source was not ranked, or a strategy is unknown.
+    """
+    started = time.perf_counter()
+    names = AUTO if strategy == "auto" else (strategy,) if isinstance(strategy, str) else tuple(strategy)
+    for name in names:
+        STRATEGIES[name]
+    chosen = _choose(ranking, top, sources, controls)
+    device = pick_device(device)
+    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, chosen[0].pooling, progress=progress)
+    data, split = _same_data(ranking, target)
+    settings = _Settings(data, split, recipe or Recipe(), extractor, ranking.split.seed, trust_remote_code, progress)
+    confirmed: list[Confirmed] = []
+    failures: list[Failure] = []
+    for done, candidate in enumerate(chosen):
+        progress(f"confirming on {data.name}", done, len(chosen))
+        _add_candidate(settings, candidate, names, confirmed, failures)
+    progress(f"confirming on {data.name}", len(chosen), len(chosen))
+    confirmed.sort(key=lambda found: -found.accuracy)
+    seconds = {"confirm": time.perf_counter() - started}
+    stamp = make_stamp(command, seed=ranking.split.seed, device=device, seconds=seconds)
+    return Truth(ranking.target, ranking.split, tuple(confirmed), stamp, tuple(failures))
+
+
+def _choose(ranking: Ranking, top: int | None, sources: Sequence[str] | None, controls: bool) -> list[Candidate]:
+    """The best layer of each source to train."""
+    best = {candidate.source: candidate for candidate in ranking.best()}
+    if sources is not None:
+        for name in sources:
+            if name not in best:
+                raise UnknownNameError("ranked source", name, best)
+        return [best[name] for name in sources]
+    eligible = [candidate for candidate in best.values() if controls or candidate.control is None]
+    if top is not None and top < 1:
+        raise TransferScopeError(f"top={top}; expected a number of sources from 1 to {len(eligible)}.")
+    return eligible[:top]
+
+
+def _same_data(ranking: Ranking, target: Target | None) -> tuple[Target, Split]:
+    """The ranked target and its split, rebuilt and checked by content."""
+    target = target or load_target(ranking.target.name)
+    if target.content_sha256 != ranking.target.content_sha256:
+        raise ResultError(
+            f"{target.name}: its content has changed since it was ranked "
+            f"({ranking.target.n_samples} samples then, {len(target)} now); rank it again."
+        )
+    split = split_target(target, seed=ranking.split.seed, max_samples=ranking.split.max_samples)
+    if split.sha256 != ranking.split.sha256:
+        raise ResultError(f"{target.name}: the split differs from the ranking's; rank it again with this version.")
+    for name, rows in (("validation", split.validation), ("test", split.test)):
+        if not len(rows):
+            raise ResultError(f"{target.name}: too few samples for a {name} set; give at least 5 per class.")
+    return target, split
+
+
+def _add_candidate(
+    settings: _Settings,
+    candidate: Candidate,
+    strategies: Sequence[str],
+    confirmed: list[Confirmed],
+    failures: list[Failure],
+) -> None:
+    """Train one source under every strategy; its own failure is listed, not raised."""
+    source = None
+    for name in strategies:
+        try:
+            source = source or load_source(
+                candidate.source, seed=settings.seed, trust_remote_code=settings.trust_remote_code
+            )
+            if STRATEGIES[name].trains_body and not source.card.n_parameters:
+                continue  # the raw input has nothing to fine-tune
+            confirmed.append(_measure(settings, source, candidate, name))
+        except CacheError:
+            raise
+        except Exception as error:
+            log.debug("%s failed", candidate.source, exc_info=True)
+            reason = str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"
+            failures.append(Failure(candidate.source, f"{name}: {reason}"))
+
+
+def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy: str) -> Confirmed:
+    """Run one strategy, unless an earlier call finished it."""
+    trial = Trial(
+        strategy=strategy,
+        target=settings.target,
+        split=settings.split,
+        source=source,
+        adapter=find_adapter(settings.target, source),
+        layer=candidate.layer if STRATEGIES[strategy].head_at == "best" else source.card.layers[-1],
+        recipe=settings.recipe,
+        extractor=settings.extractor,
+        seed=settings.seed,
+        progress=settings.progress,
+    )
+    runs = _finished(trial) or _finish(trial, STRATEGIES[strategy].fit(trial))
+    accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
+    accuracy, n_test = float(np.mean(accuracies)), len(settings.split.test)
+    return Confirmed(
+        source=source.card.name,
+        layer=trial.layer,
+        strategy=strategy,
+        accuracy=accuracy,
+        spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
+        standard_error=float(np.sqrt(accuracy * (1 - accuracy) / n_test)),
+        n_test=n_test,
+        runs=runs,
+        seconds=sum(run.seconds for run in runs),
+    )
+
+
+def _finished(trial: Trial) -> tuple[Run, ...] | None:
+    """The runs of an earlier, finished trial."""
+    path = trial.folder / "runs.json"
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text())
+    return tuple(Run(**{**run, "epochs": tuple(Epoch(**epoch) for epoch in run["epochs"])}) for run in kept)
+
+
+def _finish(trial: Trial, runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    """Keep the outcome, and drop the weights that only an unfinished trial needs."""
+    write_cache(trial.folder / "runs.json", json.dumps([asdict(run) for run in runs], indent=1).encode())
+    for place in trial.folder.iterdir():
+        if place.is_dir():
+            shutil.rmtree(place)
+    return runs

@@ -1,0 +1,49 @@
+"""Linear probe: multinomial logistic regression on frozen features, no forward pass beyond extraction."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ..results import Run
+from .strategy import Trial, register_strategy
+
+STRENGTHS = tuple(10.0**power for power in range(-4, 3))  # inverse L2 penalties, searched on validation
+
+
+@register_strategy("linear_probe", head_at="best", trains_body=False)
+def linear_probe(trial: Trial) -> tuple[Run, ...]:
+    """Fit a softmax head by L-BFGS on standardised features of the candidate's layer.
+
+    The penalty is the best on the validation rows (the strongest one among ties). The problem is convex, so there
+    is one run and no seed.
+
+    References
+    ----------
+    Alain and Bengio, "Understanding intermediate layers using linear classifier probes", ICLR 2017 workshop.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    started = time.perf_counter()
+    parts = [_features(trial, rows) for rows in (trial.split.train, trial.split.validation, trial.split.test)]
+    (train_x, train_y), (validation_x, validation_y), (test_x, test_y) = parts
+    best, best_accuracy = None, -1.0
+    for strength in STRENGTHS:
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000, tol=1e-4))
+        probe.fit(train_x, train_y)
+        accuracy = float(np.mean(probe.predict(validation_x) == validation_y))
+        if accuracy > best_accuracy:
+            best, best_accuracy = probe, accuracy
+    assert best is not None
+    test_accuracy = float(np.mean(best.predict(test_x) == test_y))
+    seconds = time.perf_counter() - started
+    return (Run(trial.seed, None, best_accuracy, test_accuracy, (), seconds),)
+
+
+def _features(trial: Trial, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features in float64 (L-BFGS stalls on float32 gradients) and labels of the readable rows."""
+    features = trial.extractor.extract(trial.target, trial.source, trial.adapter, rows, [trial.layer])
+    return features.layers[trial.layer].astype(np.float64), trial.target.labels[features.rows]

@@ -1,0 +1,63 @@
+"""Sources beside each other, and each source's own data beside the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..adapters import find_adapter
+from ..errors import SourceError
+from ..features.extract import Extractor
+from ..results import Candidate, Discrepancy, Similarity
+from ..similarity import cka_linear
+from ..sources import load_source
+from ..targets import Target, load_target
+
+N_COMPARED = 1000  # rows per side; MMD costs their square
+N_PERMUTATIONS = 200
+
+
+def measure_similarity(features: Mapping[str, np.ndarray]) -> tuple[Similarity, ...]:
+    """Debiased linear CKA between sources, each at its best layer, on the same rows of the target."""
+    names = tuple(features)
+    if len(names) < 2:
+        return ()
+    values = np.eye(len(names))
+    for i, first in enumerate(names):
+        for j in range(i):
+            values[i, j] = values[j, i] = cka_linear(features[first], features[names[j]], debiased=True)
+    rows = tuple(tuple(float(v) if np.isfinite(v) else None for v in row) for row in values)
+    return (Similarity("cka_linear (debiased)", names, rows),)
+
+
+def measure_discrepancy(
+    source_data: Mapping[str, str | Target],
+    candidates: Sequence[Candidate],
+    target_features: Mapping[str, np.ndarray],
+    extractor: Extractor,
+    seed: int,
+) -> tuple[Discrepancy, ...]:
+    """MMD between a source's own data and the target, in that source's features at its best layer.
+
+    Raises
+    ------
+    SourceError
+        If data are given for a source that was not ranked.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for name, data in source_data.items():
+        best = next((c for c in candidates if c.source == name and c.is_best_layer), None)
+        if best is None:
+            ranked = ", ".join(dict.fromkeys(c.source for c in candidates if c.control is None))
+            raise SourceError(f"source data were given for {name!r}, which was not ranked; ranked: {ranked}.")
+        own = load_target(data)
+        source = load_source(name)
+        rows = np.sort(rng.permutation(len(own))[:N_COMPARED])
+        features = extractor.extract(own, source, find_adapter(own, source), rows, [best.layer])
+        theirs = target_features[name]
+        theirs = theirs[np.sort(rng.permutation(len(theirs))[:N_COMPARED])]
+        value, p_value = mmd_with_p_value(features.layers[best.layer], theirs, seed)
+        found.append(Discrepancy(name, own.name, "mmd (unbiased, squared)", value, p_value))
+    return tuple(found)
