@@ -1,0 +1,33 @@
+# `make demo` and `make test` need only Python >= 3.11, pip and make. Running either twice installs nothing twice.
+PYTHON ?= python3
+VENV ?= .venv
+PINS := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint types
+
+demo: $(VENV)/.demo-$(PINS)
+	$(VENV)/bin/transferscope demo --out reports/demo
+
+test: $(VENV)/.dev-$(PINS)
+	$(VENV)/bin/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.dev-$(PINS)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.dev-$(PINS)
+	$(VENV)/bin/mypy
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"TransferScope needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try: make PYTHON=python3.12 demo")'
+	$(PYTHON) -m venv $(VENV)
+
+# a stamp per set of pins: a change of pyproject.toml or constraints.txt installs again, nothing else does
+$(VENV)/.demo-$(PINS): | $(VENV)/bin/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev-$(PINS): | $(VENV)/bin/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.demo-$(PINS)

@@ -1,0 +1,302 @@
+"""Every command, a few lines each over a library call."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..results import Evaluation, Ranking, Result, Truth, dump_result, load_result
+
+app = typer.Typer(
+    name="transferscope",
+    help="Which pretrained model should I start from, and how should I transfer it? Measured before any training.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+TargetOption = Annotated[
+    str,
+    typer.Option("--target", "-t", help="imagefolder:DIR, audiofolder:DIR, csv:FILE?text=COL&label=COL, jsonl:..."),
+]
+SourcesOption = Annotated[
+    list[str],
+    typer.Option("--source", "-s", help="timm:NAME, hf:NAME_OR_DIR, package:NAME, file:..., python:... (repeat)"),
+]
+ScorersOption = Annotated[
+    list[str] | None, typer.Option("--scorer", help="A name from `transferscope scorers` (repeat).")
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: the fastest at hand.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")]
+TrustOption = Annotated[bool, typer.Option("--trust-remote-code", help="Let hub repositories run their own code.")]
+SeedOption = Annotated[int, typer.Option(help="Of splits and random weights.")]
+
+
+@app.command()
+def rank(
+    target: TargetOption,
+    source: SourcesOption,
+    scorer: ScorersOption = None,
+    rank_by: Annotated[str | None, typer.Option(help="The scorer that orders; default ridge_loo.")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="all, last, or a layer's name (repeat).")] = None,
+    pooling: Annotated[str, typer.Option(help="mean or first.")] = "mean",
+    twins: Annotated[bool, typer.Option(help="Rank each source's random-weights twin beside it.")] = True,
+    source_data: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=TARGET: a source's own data, for its distance to the target.")
+    ] = None,
+    max_samples: Annotated[int | None, typer.Option(min=10, help="Use a stratified sample of this size.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    strict: Annotated[bool, typer.Option(help="Fail at the first unreadable sample instead of skipping it.")] = False,
+    trust_remote_code: TrustOption = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the ranking is saved.")] = Path("ranking.json"),
+    as_json: JsonOption = False,
+) -> None:
+    """Rank sources for a target without training anything."""
+    from ..ranking.rank import rank as rank_sources
+    from .drawing import DrawnProgress
+
+    layers = {None: "all", ("all",): "all", ("last",): "last"}.get(tuple(layer) if layer else None, layer)
+    with DrawnProgress() as progress:
+        ranking = rank_sources(
+            target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling, twins=twins,
+            source_data=_pairs(source_data or []), max_samples=max_samples, seed=seed, device=device,
+            batch_size=batch_size, strict=strict, trust_remote_code=trust_remote_code, progress=progress,
+            command=_command(),
+        )  # fmt: skip
+    _finish(ranking, out, as_json)
+
+
+@app.command()
+def confirm(
+    ranking: Annotated[Path, typer.Argument(help="A ranking saved by `transferscope rank`.")],
+    top: Annotated[int, typer.Option(min=1, help="How many sources to train, best first.")] = 3,
+    source: Annotated[list[str] | None, typer.Option(help="Train just this ranked source (repeat).")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="linear_probe, full, or auto: both (repeat).")] = None,
+    controls: Annotated[bool, typer.Option(help="Train random twins and the raw input too.")] = False,
+    learning_rate: Annotated[list[float] | None, typer.Option(help="Rates to search (repeat).")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs at the best rate.")] = 2,
+    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=2)] = 32,
+    device: DeviceOption = "auto",
+    trust_remote_code: TrustOption = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the measured truth is saved.")] = Path("truth.json"),
+    as_json: JsonOption = False,
+) -> None:
+    """Train the first sources of a ranking and measure what the scores estimated."""
+    from ..confirm import Recipe
+    from ..confirm.confirm import confirm as train_candidates
+    from .drawing import DrawnProgress
+
+    recipe = Recipe(n_seeds=seeds, epochs=epochs, batch_size=batch_size)
+    if learning_rate:
+        recipe = Recipe(tuple(learning_rate), seeds, epochs, batch_size=batch_size)
+    chosen = "auto" if not strategy or strategy == ["auto"] else strategy
+    with DrawnProgress() as progress:
+        truth = train_candidates(
+            _load(ranking, Ranking), top=top, sources=source, strategy=chosen, controls=controls, recipe=recipe,
+            device=device, batch_size=batch_size, trust_remote_code=trust_remote_code, progress=progress,
+            command=_command(),
+        )  # fmt: skip
+    _finish(truth, out, as_json)
+
+
+@app.command()
+def evaluate(
+    results: Annotated[list[Path], typer.Argument(help="Saved rankings and truths, of one target or of many.")],
+    seed: SeedOption = 0,
+    out: Annotated[Path, typer.Option("--out", "-o")] = Path("evaluation.json"),
+    as_json: JsonOption = False,
+) -> None:
+    """Do scores agree with measured accuracy?"""
+    from ..evaluate.agreement import evaluate as measure_agreement
+
+    loaded = [load_result(path) for path in results]
+    rankings = [result for result in loaded if isinstance(result, Ranking)]
+    truths = [result for result in loaded if isinstance(result, Truth)]
+    _finish(measure_agreement(rankings, truths, seed=seed, command=_command()), out, as_json)
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Saved rankings, truths and evaluations.")],
+    out: Annotated[Path, typer.Option("--out", "-o")] = Path("report.html"),
+) -> None:
+    """Write one self-contained HTML file from saved results."""
+    from ..report.html import report as write_report
+
+    print(write_report([load_result(path) for path in results], out=out))
+
+
+@app.command()
+def score(
+    features: Annotated[
+        Path, typer.Option(help=".npz or .safetensors with features, labels and perhaps source_probs.")
+    ],
+    scorer: ScorersOption = None,
+    task: Annotated[str, typer.Option(help="classification, multilabel or regression.")] = "classification",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Score features that were extracted elsewhere."""
+    from ..report.terminal import print_scores
+    from ..scorers.read import read_features
+    from ..scorers.score import score as score_features
+
+    data = read_features(features)
+    scores = score_features(data.features, data.labels, scorer, task=task, source_probs=data.source_probs, seed=seed)
+    if as_json:
+        _print_json(scores)
+    else:
+        print_scores(scores)
+
+
+@app.command()
+def similarity(
+    features: Annotated[
+        list[Path], typer.Option(help="Two files as for `score`: the same rows, or source and target.")
+    ],
+    measure: Annotated[str, typer.Option(help="cka_linear (same rows) or mmd (any rows).")] = "cka_linear",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two representations, or two sets of features."""
+    from ..errors import ScoreError
+    from ..scorers.read import read_features
+    from ..similarity import MEASURES
+
+    if len(features) != 2:
+        raise ScoreError(f"similarity got {len(features)} --features; expected exactly 2 files.")
+    spec = MEASURES[measure]
+    first, second = (read_features(path).features for path in features)
+    value = spec.fn(first, second)
+    if as_json:
+        _print_json({"measure": measure, "value": value, "higher_is_closer": spec.higher_is_closer})
+    else:
+        print(f"{measure} = {value:.6g} ({'higher' if spec.higher_is_closer else 'lower'} is closer)")
+
+
+@app.command()
+def sources(
+    spec: Annotated[str | None, typer.Argument(help="Show one source: input, layers, size, licence.")] = None,
+    trust_remote_code: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List where sources come from, or describe one."""
+    from .listings import describe_source, list_sources
+
+    listed = describe_source(spec, trust_remote_code) if spec else list_sources()
+    _show(listed, as_json)
+
+
+@app.command()
+def scorers(as_json: JsonOption = False) -> None:
+    """List every scorer: direction, range, needs, when it misleads, paper."""
+    from .listings import list_scorers
+
+    _show(list_scorers(), as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the report and its data go.")] = Path("reports/demo"),
+) -> None:
+    """Real models on real data, all three modalities, from packages alone; about 4 minutes on 2 cores."""
+    from ..demo import run_demo
+    from ..report.terminal import print_result
+    from .drawing import DrawnProgress
+
+    with DrawnProgress() as progress:
+        study = run_demo(out, progress=progress, command=_command())
+    for result in study.results:
+        print_result(result)
+    print(f"\nreport: {study.report}")
+    raise typer.Exit(1 if study.failed else 0)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Is this environment sound, and if not, what to install?"""
+    from ..doctor import diagnose
+
+    checks = diagnose()
+    _show([{"check": c.name, "ok": c.ok, "found": c.found, "remedy": c.remedy} for c in checks], as_json)
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+def _command() -> str:
+    return shlex.join(["transferscope", *sys.argv[1:]])
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """SOURCE=TARGET; a spec may hold equals signs itself, so the split is where a target's scheme follows."""
+    from ..errors import TransferScopeError
+    from ..targets import TARGETS
+
+    pairs = {}
+    for text in texts:
+        cuts = [at for at in range(len(text)) if text[at] == "=" and text[at + 1 :].partition(":")[0] in TARGETS]
+        if not cuts:
+            raise TransferScopeError(
+                f"--source-data {text!r} is not SOURCE=TARGET, such as timm:resnet18=imagefolder:DIR."
+            )
+        pairs[text[: cuts[0]]] = text[cuts[0] + 1 :]
+    return pairs
+
+
+def _load(path: Path, kind: type[Ranking]) -> Ranking:
+    from ..errors import ResultError
+
+    result = load_result(path)
+    if not isinstance(result, kind):
+        raise ResultError(f"{path} holds a {result.kind}; expected a {kind.__name__.lower()}.")
+    return result
+
+
+def _finish(result: Result, out: Path, as_json: bool) -> None:
+    """Save, print, and leave with 1 if a source failed."""
+    result.to_json(out)
+    if as_json:
+        print(dump_result(result))
+    else:
+        from ..report.terminal import print_result
+
+        print_result(result)
+        print(f"saved: {out}")
+    failures = () if isinstance(result, Evaluation) else result.failures
+    raise typer.Exit(1 if failures else 0)
+
+
+def _print_json(data: Any) -> None:
+    from pydantic_core import to_json
+
+    print(to_json(data, indent=1).decode())
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        _print_json(rows)
+    else:
+        from .listings import print_rows
+
+        print_rows(rows)

@@ -1,0 +1,72 @@
+"""What can be named: sources, scorers; and one source described."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+SCHEMES = {
+    "timm:NAME": "every pretrained image model of timm, by its name there",
+    "hf:NAME_OR_DIR": "image, audio and text models of transformers, from the hub or a local directory",
+    "package:NAME": "weights that a package on the package index ships (below)",
+    "file:CHECKPOINT?arch=timm:NAME": "a safetensors or torch checkpoint of yours",
+    "python:module:function": "a function of yours that returns a torch module",
+}
+
+
+def list_sources() -> list[dict[str, Any]]:
+    """Schemes first, then what packages ship."""
+    from ..sources.package import RECIPES
+
+    schemes = [{"source": spec, "pretraining": text, "licence": ""} for spec, text in SCHEMES.items()]
+    shipped = [
+        {"source": f"package:{name}", "pretraining": recipe.pretraining, "licence": recipe.license}
+        for name, recipe in sorted(RECIPES.items())
+    ]
+    return schemes + shipped
+
+
+def describe_source(spec: str, trust_remote_code: bool) -> list[dict[str, Any]]:
+    """Everything on one source's card, a row per field."""
+    from ..sources import load_source
+
+    card = asdict(load_source(spec, trust_remote_code=trust_remote_code).card)
+    return [{"field": name, "value": _plain(value)} for name, value in card.items() if value is not None]
+
+
+def list_scorers() -> list[dict[str, Any]]:
+    """One row per registered scorer."""
+    from ..scorers.registry import SCORERS
+
+    return [
+        {
+            "scorer": spec.name,
+            "better": "higher" if spec.higher_is_better else "lower",
+            "range": spec.range,
+            "needs": spec.needs,
+            "tasks": ", ".join(spec.tasks),
+            "misleads": spec.misleads,
+            "paper": spec.reference,
+        }
+        for spec in SCORERS.values()
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items() if item is not None)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    """A table, one column per key of the first row."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
+    Console().print(table)

@@ -1,0 +1,116 @@
+"""The demo: real models on real data of all three modalities, from packages alone.
+
+It calls `rank`, `confirm`, `evaluate` and `report` just as anyone would; only the lists below are its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .confirm import Recipe
+from .confirm.confirm import confirm
+from .evaluate.agreement import evaluate
+from .progress import Progress, silent
+from .ranking.rank import rank
+from .report.html import report
+from .results import Ranking, Result, Truth, save_result
+
+
+@dataclass(frozen=True)
+class Part:
+    """One target of the demo.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Ranked and probed, each beside its random twin.
+    fine_tuned : tuple of str
+        Trained in full as well; small enough for two CPU cores.
+    """
+
+    name: str
+    target: str
+    sources: tuple[str, ...]
+    fine_tuned: tuple[str, ...]
+    max_samples: int
+
+
+PARTS = (
+    Part(
+        "digits",
+        "package:mnist-5k",
+        (
+            "package:efficientnet-lite0?size=64", "package:mobilenet-v2?size=64", "package:ocr-crnn",
+            "package:minilm-l6",
+        ),
+        ("package:mobilenet-v2?size=64",),
+        500,
+    ),
+    Part(
+        "instruments",
+        "package:instrument-families",
+        (
+            "package:efficientnet-lite0?size=96", "package:mobilenet-v2?size=96", "package:resemblyzer",
+            "package:crepe-tiny",
+        ),
+        ("package:mobilenet-v2?size=96",),
+        400,
+    ),
+    Part(
+        "swahili",
+        "package:names-swahili",
+        ("package:minilm-l6", "package:e5-small", "package:efficientnet-lite0?size=96", "package:ocr-crnn"),
+        ("package:minilm-l6",),
+        400,
+    ),
+    Part("amharic", "package:names-amharic", ("package:minilm-l6", "package:e5-small"), (), 400),
+)  # fmt: skip
+RECIPE = Recipe(learning_rates=(1e-4, 1e-3), n_seeds=1, epochs=3, patience=3)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo left behind."""
+
+    results: tuple[Result, ...]
+    report: Path
+
+    @property
+    def failed(self) -> bool:
+        """Whether any source failed."""
+        return any(result.failures for result in self.results if isinstance(result, Ranking | Truth))
+
+
+def run_demo(out: Path, *, progress: Progress = silent, command: str = "transferscope demo") -> Demo:
+    """Rank, confirm and evaluate every part, and write one report.
+
+    Parameters
+    ----------
+    out : Path
+        Gets ``index.html`` and one JSON file per result.
+    progress : Progress
+    command : str
+        For the record.
+    """
+    results: list[Result] = []
+    for done, part in enumerate(PARTS):
+        progress("demo", done, len(PARTS))
+        ranking = rank(part.target, part.sources, max_samples=part.max_samples, progress=progress, command=command)
+        results.append(ranking)
+        save_result(ranking, out / f"{part.name}-ranking.json")
+        for strategy, sources in (("linear_probe", None), ("full", part.fine_tuned)):
+            if sources == ():
+                continue
+            truth = confirm(
+                ranking, top=None, sources=sources, strategy=strategy, controls=True, recipe=RECIPE,
+                progress=progress, command=command,
+            )  # fmt: skip
+            results.append(truth)
+            save_result(truth, out / f"{part.name}-{strategy}.json")
+    progress("demo", len(PARTS), len(PARTS))
+    rankings = [result for result in results if isinstance(result, Ranking)]
+    truths = [result for result in results if isinstance(result, Truth)]
+    results.append(evaluate(rankings, truths, command=command))
+    save_result(results[-1], out / "evaluation.json")
+    return Demo(tuple(results), report(results, out=out / "index.html"))
