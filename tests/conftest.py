@@ -1,0 +1,81 @@
+"""Small real things that many tests need: pictures, texts and sounds in folders, and tiny models on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request) -> Path | None:
+    """Every test has a cache of its own; slow ones share the person's, where fetched packages are."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if request.node.get_closest_marker("slow"):
+        return None
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("TRANSFERSCOPE_CACHE", str(folder))
+    return folder
+
+
+def draw(kind: int, rng: np.random.Generator, size: int = 24) -> Image.Image:
+    """A noisy picture whose class is where the bright half lies."""
+    pixels = rng.integers(0, 120, (size, size, 3)).astype(np.uint8)
+    half = [np.s_[: size // 2], np.s_[size // 2 :], np.s_[:, : size // 2]][kind]
+    pixels[half] += 110
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path) -> Path:
+    """Three classes of ten pictures each."""
+    rng = np.random.default_rng(0)
+    for kind, name in enumerate(("top", "bottom", "left")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(10):
+            draw(kind, rng).save(tmp_path / "pictures" / name / f"{i}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module on the path with functions that build tiny networks, for ``python:`` sources."""
+    (tmp_path / "tiny_models.py").write_text(
+        '''
+import torch
+from transferscope.sources import ImageInput
+
+SPEC = ImageInput((16, 16), (0.5,) * 3, (0.5,) * 3, "bilinear")
+
+
+def edges():
+    """One fixed layer that sees where brightness lies."""
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8, stride=8), torch.nn.Flatten(), torch.nn.Linear(16, 8))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in net.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return net, SPEC
+
+
+def deep():
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return (
+            torch.nn.Sequential(
+                torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
+                torch.nn.Conv2d(8, 16, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 12),
+            ),
+            SPEC,
+        )
+
+
+def broken():
+    raise RuntimeError("these weights are for another machine")
+'''
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return "tiny_models"

@@ -1,0 +1,103 @@
+"""The architecture, checked: imports point down the road, nothing heavy loads early, no cycles, no giants."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOUNDATION = {"errors", "registry", "results", "storage", "wheels", "progress", "callable_room"}
+MAY_IMPORT = {
+    "targets": set(),
+    "sources": set(),
+    "adapters": {"targets", "sources"},
+    "features": {"targets", "sources", "adapters"},
+    "scorers": {"features"},
+    "similarity": {"features", "scorers"},
+    "ranking": {"targets", "sources", "adapters", "features", "scorers", "similarity"},
+    "confirm": {"targets", "sources", "adapters", "features", "ranking"},
+    "evaluate": set(),
+    "report": {"scorers"},
+}
+
+
+def modules() -> list[tuple[str, Path]]:
+    inside = [(p.relative_to(ROOT / "transferscope").parts[0], p) for p in (ROOT / "transferscope").rglob("*.py")]
+    return inside + [("adapters", p) for p in (ROOT / "adapters").rglob("*.py")]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """First folder below transferscope of everything this file imports, inside functions too."""
+    package = ["transferscope", *path.relative_to(ROOT / "transferscope").parts[:-1]] if (
+        ROOT / "transferscope" in path.parents
+    ) else ["transferscope", *path.relative_to(ROOT).parts[:-1]]  # fmt: skip
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = [*base, *(node.module.split(".") if node.module else [])]
+            names = [[*stem, alias.name] for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        rooms |= {name[1] for name in names if name[0] == "transferscope" and len(name) > 1}
+    return rooms
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_down_the_road(room: str) -> None:
+    for name, path in modules():
+        if name == room:
+            strangers = imported_rooms(path) - FOUNDATION - MAY_IMPORT[room] - {room}
+            assert not strangers, f"{path.relative_to(ROOT)} imports {strangers}"
+
+
+def test_every_folder_is_in_the_table() -> None:
+    folders = {name for name, path in modules() if path.parent.name == name}
+    assert folders - {"cli"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("heavy", ["torch", "timm", "transformers", "sklearn", "matplotlib", "scipy"])
+def test_import_and_names_load_nothing_heavy(heavy: str) -> None:
+    code = f"import transferscope, sys; transferscope.load_target, transferscope.Ranking; assert {heavy!r} not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_module_imports_alone() -> None:
+    """A cycle shows when a module is the first to be imported."""
+    names = [
+        ".".join(("transferscope", *path.relative_to(ROOT / "transferscope").with_suffix("").parts))
+        for _, path in modules()
+        if ROOT / "transferscope" in path.parents and path.stem not in ("__init__", "__main__")
+    ]
+    code = "import importlib, sys\nfor name in sys.argv[1:]:\n    for seen in [m for m in sys.modules if m.startswith('transferscope')]:\n        del sys.modules[seen]\n    importlib.import_module(name)"
+    subprocess.run([sys.executable, "-c", code, *names], check=True)
+
+
+def test_files_and_functions_stay_short() -> None:
+    for _, path in modules():
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = [
+                    part
+                    for part in node.body
+                    if not isinstance(part, ast.Expr) or not isinstance(part.value, ast.Constant)
+                ]
+                length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                assert length <= 50, f"{path}:{node.name} has {length} lines"
+
+
+def test_public_surface() -> None:
+    import transferscope as ts
+
+    assert len(ts.__all__) <= 15
+    for name in ts.__all__:
+        assert getattr(ts, name) is not None
+    for name in ("rank", "score", "confirm", "evaluate", "similarity", "discrepancy", "report"):
+        assert callable(getattr(ts, name))
