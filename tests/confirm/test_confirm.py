@@ -1,0 +1,149 @@
+"""Training tiny networks: what moves, what is measured, and what an interruption leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import transferscope as ts
+from transferscope.confirm import Recipe, training
+from transferscope.errors import ResultError, TransferScopeError, UnknownNameError
+from transferscope.results import Ranking, load_result
+from transferscope.storage import cache_dir
+
+QUICK = Recipe(learning_rates=(1e-3, 1e-2), n_seeds=2, epochs=3, batch_size=8)
+
+
+@pytest.fixture
+def ranking(picture_folder: Path, tiny_models: str) -> Ranking:
+    sources = ["python:tiny_models:edges", "python:tiny_models:deep"]
+    return ts.rank(f"imagefolder:{picture_folder}", sources)
+
+
+def test_probe_and_fine_tuning_are_measured_on_unseen_rows(ranking: Ranking, tmp_path: Path) -> None:
+    truth = ts.confirm(ranking, top=2, recipe=QUICK)
+    assert {(c.source, c.strategy) for c in truth.confirmed} == {
+        (f"python:tiny_models:{name}", strategy) for name in ("edges", "deep") for strategy in ("linear_probe", "full")
+    }
+    for found in truth.confirmed:
+        assert found.n_test == ranking.split.n_test
+        assert 0 <= found.accuracy <= 1
+        tested = [run for run in found.runs if run.test_accuracy is not None]
+        if found.strategy == "full":
+            assert len(found.runs) == 3  # two rates, and the second seed of the better one
+            assert len(tested) == 2
+            assert {run.learning_rate for run in tested} == {
+                max(found.runs[:1] + tuple(tested[:1]), key=lambda run: run.validation_accuracy).learning_rate
+            }
+        else:
+            assert len(tested) == len(found.runs) == 1
+    assert load_result(truth.to_json(tmp_path / "truth.json")) == truth
+
+
+def test_fine_tuning_learns_an_easy_task(ranking: Ranking) -> None:
+    recipe = Recipe(learning_rates=(1e-2,), n_seeds=1, epochs=15, batch_size=8, patience=15)
+    (found,) = ts.confirm(ranking, sources=["python:tiny_models:deep"], strategy="full", recipe=recipe).confirmed
+    (run,) = found.runs
+    assert run.epochs[-1].train_loss < run.epochs[0].train_loss
+    assert found.accuracy > 0.6
+
+
+def test_source_weights_are_put_back_after_training(ranking: Ranking, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transferscope.confirm import confirm as room
+
+    loaded = []
+
+    def remembering(*args: object, **kwargs: object) -> object:
+        source = ts.load_source(*args, **kwargs)
+        loaded.append((source, {name: value.clone() for name, value in source.model.state_dict().items()}))
+        return source
+
+    import sys
+
+    monkeypatch.setattr(sys.modules["transferscope.confirm.confirm"], "load_source", remembering)
+    ts.confirm(ranking, top=2, strategy="full", recipe=QUICK)
+    assert room
+    assert len(loaded) == 2
+    for source, before in loaded:
+        for name, value in source.model.state_dict().items():
+            assert torch.equal(value, before[name]), name
+
+
+def test_interrupted_training_goes_on_and_ends_the_same(ranking: Ranking, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(place: Path) -> list[tuple]:
+        monkeypatch.setenv("TRANSFERSCOPE_CACHE", str(place))
+        (found,) = ts.confirm(ranking, top=1, strategy="full", recipe=QUICK).confirmed
+        return [(r.seed, r.learning_rate, r.validation_accuracy, r.test_accuracy, r.epochs) for r in found.runs]
+
+    straight = measured(cache_dir().parent / "straight")
+    train_epoch, calls = training._train_epoch, []
+
+    def stopping(*args: object, **kwargs: object) -> float:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return train_epoch(*args, **kwargs)
+
+    monkeypatch.setattr(training, "_train_epoch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        measured(cache_dir().parent / "stopped")
+    assert measured(cache_dir().parent / "stopped") == straight
+    assert len(calls) == 3 * 3 + 1  # three runs of three epochs, and the one that was interrupted
+
+
+def test_finished_trial_is_not_trained_again(ranking: Ranking, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ts.confirm(ranking, top=1, recipe=QUICK)
+    monkeypatch.setattr(training, "_train_epoch", None)
+    assert ts.confirm(ranking, top=1, recipe=QUICK).confirmed == first.confirmed
+    folders = list((cache_dir() / "runs").iterdir())
+    assert [sorted(p.name for p in folder.iterdir()) for folder in folders] == [["runs.json"]] * 2
+
+
+def test_controls_are_trained_when_asked_for(ranking: Ranking) -> None:
+    truth = ts.confirm(ranking, top=None, strategy="linear_probe", controls=True)
+    assert {c.source for c in truth.confirmed} == {c.source for c in ranking.best()}
+    full = ts.confirm(ranking, sources=["raw:image"], strategy="auto", recipe=QUICK)
+    assert [c.strategy for c in full.confirmed] == ["linear_probe"]  # the raw input has no weights
+
+
+def test_one_failing_source_is_listed(ranking: Ranking, tmp_path: Path) -> None:
+    text = (tmp_path / "tiny_models.py").read_text()
+    (tmp_path / "tiny_models.py").write_text(text.replace("def edges", "def gone"))
+    import sys
+
+    del sys.modules["tiny_models"]
+    truth = ts.confirm(ranking, top=2, strategy="linear_probe")
+    assert [c.source for c in truth.confirmed] == ["python:tiny_models:deep"]
+    assert truth.failures[0].source == "python:tiny_models:edges"
+
+
+def test_changed_data_are_refused(ranking: Ranking, picture_folder: Path) -> None:
+    (picture_folder / "top" / "0.png").unlink()
+    with pytest.raises(ResultError, match=r"content has changed since it was ranked \(30 samples then, 29 now\)"):
+        ts.confirm(ranking)
+
+
+def test_mistyped_names_are_refused(ranking: Ranking) -> None:
+    with pytest.raises(UnknownNameError, match="no strategy named 'ful'. Did you mean 'full'"):
+        ts.confirm(ranking, strategy="ful")
+    with pytest.raises(UnknownNameError, match="no ranked source named 'python:tiny_models:deeper'"):
+        ts.confirm(ranking, sources=["python:tiny_models:deeper"])
+    with pytest.raises(TransferScopeError, match="top=0; expected a number of sources"):
+        ts.confirm(ranking, top=0)
+
+
+def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(TransferScopeError, match=r"checkpoint.pt is damaged"):
+        training.read_state(tmp_path / "checkpoint.pt")
+
+
+def test_early_stopping_counts_epochs_without_a_better_value() -> None:
+    def epochs(*values: float) -> list[dict[str, float]]:
+        return [{"validation_accuracy": value} for value in values]
+
+    assert not training._stalled(epochs(0.5, 0.4, 0.4), patience=3)
+    assert training._stalled(epochs(0.5, 0.4, 0.4, 0.5), patience=3)
+    assert not training._stalled(epochs(0.5, 0.4, 0.4, 0.6), patience=3)
