@@ -16,8 +16,11 @@ lint: $(VENV)/.dev-$(PINS)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+# mypy reads folders, not install maps: show it adapters/ where it is imported from
 types: $(VENV)/.dev-$(PINS)
-	$(VENV)/bin/mypy
+	@rm -rf build/types && mkdir -p build/types/transferscope
+	@ln -s $(CURDIR)/transferscope/* $(CURDIR)/adapters build/types/transferscope/
+	cd build/types && $(abspath $(VENV))/bin/mypy --config-file $(CURDIR)/pyproject.toml -p transferscope
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"TransferScope needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try: make PYTHON=python3.12 demo")'

@@ -62,10 +62,10 @@ def rank(
     from ..ranking.rank import rank as rank_sources
     from .drawing import DrawnProgress
 
-    layers = {None: "all", ("all",): "all", ("last",): "last"}.get(tuple(layer) if layer else None, layer)
+    layers = layer[0] if layer in (["all"], ["last"]) else layer or "all"
     with DrawnProgress() as progress:
         ranking = rank_sources(
-            target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling, twins=twins,
+            target, source, scorers=scorer, rank_by=rank_by, layers=layers, pooling=pooling, twins=twins,
             source_data=_pairs(source_data or []), max_samples=max_samples, seed=seed, device=device,
             batch_size=batch_size, strict=strict, trust_remote_code=trust_remote_code, progress=progress,
             command=_command(),

@@ -7,7 +7,7 @@ character n-grams. Being a source, the control takes the same road as the others
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UnknownNameError
@@ -74,7 +74,7 @@ def _text_input() -> TokensInput:
     return TokensInput(ByT5Tokenizer(), max_length=1024, embedding=nn.Identity())
 
 
-_KINDS = {
+_KINDS: dict[str, tuple[Callable[[Inputs], Tensor], Callable[[], InputSpec]]] = {
     "image": (thumbnail, lambda: ImageInput((PIXELS, PIXELS), (0.0,) * 3, (1.0,) * 3, "bilinear")),
     "audio": (mel_statistics, lambda: WaveformInput(RATE, max_seconds=30.0, min_seconds=0.05)),
     "text": (ngram_counts, _text_input),
@@ -89,7 +89,7 @@ def load_raw(spec: Spec, *, seed: int = 0, trust_remote_code: bool = False) -> S
         raise UnknownNameError("raw input", spec.location, _KINDS)
     spec.only()
     compute, build_input = _KINDS[spec.location]
-    spec_of_input: InputSpec = build_input()
+    spec_of_input = build_input()
 
     def run(inputs: Inputs, layers: Sequence[str]) -> Outputs:
         return Outputs({LAYER: Activation(compute(inputs), "NC")})

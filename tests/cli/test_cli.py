@@ -1,0 +1,190 @@
+"""The command line as people run it: a subprocess, its exit code and what it prints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transferscope.results import load_result
+
+
+def run(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "transferscope", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=240)
+
+
+def refused(*words: str | Path, cwd: Path, says: str) -> None:
+    """One clear line, exit code 2, nothing on stdout, no traceback, nothing written."""
+    before = sorted(p.name for p in cwd.iterdir())
+    done = run(*words, cwd=cwd)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sorted(p.name for p in cwd.iterdir()) == before
+
+
+def test_help_answers_within_half_a_second() -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = run("--help")
+        times.append(time.perf_counter() - started)
+        assert done.returncode == 0
+    assert "rank" in done.stdout
+    assert min(times) < 0.5
+
+
+def test_the_whole_road(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    target, names = f"imagefolder:{picture_folder}", ["python:tiny_models:edges", "python:tiny_models:deep"]
+    done = run("rank", "--target", target, "--source", names[0], "--source", names[1], "--out", "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "python:tiny_models:edges" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    done = run(
+        "confirm", "r.json", "--top", "2", "--learning-rate", "0.01", "--seeds", "1", "--epochs", "2",
+        "--out", "t.json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "full" in done.stdout
+    done = run("evaluate", "r.json", "t.json", "--out", "e.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("report", "r.json", "t.json", "e.json", "--out", "report.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    html = (tmp_path / "report.html").read_text()
+    assert "python:tiny_models:edges" in html
+    assert load_result(tmp_path / "r.json").stamp.command.startswith("transferscope rank --target imagefolder:")
+
+
+def test_json_is_all_that_is_printed(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    words = ("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges", "--json", "--no-twins")
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kind"] == "ranking"
+
+
+def test_a_failing_source_is_listed_and_exits_with_1(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    words = ["rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges"]
+    done = run(*words, "-s", "python:tiny_models:broken", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "these weights are for another machine" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "ranking.json").exists()
+
+
+def test_scores_of_a_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["cat", "dog"], 30)
+    features = rng.normal(size=(60, 5)) + (labels == "cat")[:, None]
+    np.savez(tmp_path / "f.npz", features=features, labels=labels)
+    done = run("score", "--features", "f.npz", "--scorer", "logme", "--scorer", "knn", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)
+    assert set(scores) == {"logme", "knn"}
+    assert 0.5 < scores["knn"]["value"] <= 1
+    assert run("score", "--features", "f.npz", cwd=tmp_path).stdout.count("h_score") == 1
+
+
+def test_similarity_of_two_files(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(30, 4))
+    np.savez(tmp_path / "a.npz", features=features, labels=np.arange(30) % 2)
+    done = run("similarity", "--features", "a.npz", "--features", "a.npz", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["value"] == pytest.approx(1)
+    refused("similarity", "--features", "a.npz", cwd=tmp_path, says="expected exactly 2 files")
+
+
+def test_listings() -> None:
+    assert "package:minilm-l6" in run("sources").stdout
+    assert {row["scorer"] for row in json.loads(run("scorers", "--json").stdout)} >= {"logme", "h_score", "leep"}
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "torchvision operators" in done.stdout
+    assert run("--version").stdout.strip() == "0.1.0"
+
+
+WRONG = {
+    "missing folder": ("imagefolder:nowhere", "nowhere"),
+    "empty folder": ("imagefolder:empty", "empty"),
+    "one class": ("imagefolder:one", "one class"),
+    "a class with one sample": ("imagefolder:single", "one sample"),
+    "unknown loader": ("imagefoldr:pictures", "Did you mean 'imagefolder'"),
+    "no scheme": ("pictures", "SCHEME:LOCATION"),
+    "missing column": ("csv:table.csv?text=txt&label=label", "Did you mean 'text'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_targets(case: str, picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, kinds in (("one", {"a": 3}), ("single", {"a": 3, "b": 1})):
+        for kind, count in kinds.items():
+            (tmp_path / name / kind).mkdir(parents=True)
+            for i in range(count):
+                (tmp_path / name / kind / f"{i}.png").write_bytes((picture_folder / "top" / f"{i}.png").read_bytes())
+    (tmp_path / "table.csv").write_text("text,label\nx,1\ny,1\nz,2\nw,2\n")
+    target, says = WRONG[case]
+    refused("rank", "-t", target, "-s", "python:tiny_models:edges", cwd=tmp_path, says=says)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("tim:resnet18", "Did you mean 'timm'"),
+        ("timm:resnet1800", "timm"),
+        ("python:tiny_models:edgy", "edgy"),
+        ("python:no_such_module:f", "no_such_module"),
+        ("package:minilm", "Did you mean 'minilm-l6'"),
+        ("hf:someone/some-model", "local"),
+        ("file:none.pt?arch=timm:resnet10t", "none.pt"),
+        ("python:tiny_models:broken", "these weights are for another machine"),
+    ],
+)
+def test_wrong_sources(source: str, says: str, picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    refused("rank", "-t", f"imagefolder:{picture_folder}", "-s", source, cwd=tmp_path, says=says)
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--scorer", "logmee"), "Did you mean 'logme'"),
+        (("--layer", "nowhere"), "nowhere"),
+        (("--pooling", "men"), "Did you mean 'mean'"),
+        (("--source-data", "x"), "SOURCE=TARGET"),
+    ],
+)
+def test_wrong_options(
+    option: tuple[str, str], says: str, picture_folder: Path, tiny_models: str, tmp_path: Path
+) -> None:
+    words = ("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges", *option)
+    refused(*words, cwd=tmp_path, says=says)
+
+
+def test_unwritable_cache(
+    picture_folder: Path, tiny_models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TRANSFERSCOPE_CACHE", str(tmp_path / "file"))
+    words = ("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges")
+    refused(*words, cwd=tmp_path, says="TRANSFERSCOPE_CACHE")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"features": np.full((4, 2), np.nan), "labels": [0, 0, 1, 1]}, "NaN"),
+        ({"features": np.full((4, 2), np.inf), "labels": [0, 0, 1, 1]}, "inf"),
+        ({"features": np.zeros((4, 2)), "labels": [0, 1]}, "4"),
+        ({"features": np.zeros((4, 2)), "labels": [1, 1, 1, 1]}, "class"),
+        ({"labels": [1, 1, 1, 1]}, "features"),
+    ],
+)
+def test_wrong_features(arrays: dict, says: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", **arrays)
+    refused("score", "--features", "f.npz", cwd=tmp_path, says=says)
