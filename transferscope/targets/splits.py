@@ -1,0 +1,170 @@
+"""Train, validation and test rows of a target: stratified, seeded, and never across a group."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import TargetError
+from .target import Target
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+DEAL = (TRAIN, TRAIN, TEST, VALIDATION, TRAIN)  # two for training first: a class of two can be learned at all
+FOLDS = (TRAIN, TRAIN, TRAIN, VALIDATION, TEST)
+_SEEDS = 2**32  # scikit-learn takes no larger ones
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of a target, each list sorted.
+
+    Attributes
+    ----------
+    seed : int
+    train, validation, test : ndarray of int64
+        Disjoint. Scores and training see train rows only.
+    grouped : bool
+        Whether rows of one group were kept on one side.
+    max_samples : int or None
+        The cap that was asked for.
+    """
+
+    seed: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    grouped: bool
+    max_samples: int | None
+
+    @property
+    def sha256(self) -> str:
+        """Of the three row lists: equal exactly when the rows are."""
+        state = hashlib.sha256()
+        for rows in (self.train, self.validation, self.test):
+            state.update(len(rows).to_bytes(8, "little") + rows.astype("<i8").tobytes())
+        return state.hexdigest()
+
+
+def split_target(
+    target: Target, *, seed: int = 0, max_samples: int | None = None, exclude: Sequence[int] = ()
+) -> Split:
+    """Divide a target into 60 % train, 20 % validation and 20 % test, class by class.
+
+    Without groups each class is shuffled and dealt in the repeating pattern `DEAL`, so every class is within
+    one sample of its 60/20/20, and has at least two train rows. With groups, scikit-learn's
+    `StratifiedGroupKFold` makes five folds of whole groups: three to train, one each to validate and test.
+
+    Parameters
+    ----------
+    target : Target
+    seed : int, default=0
+        In [0, 2**32).
+    max_samples : int, optional
+        Draw at most this many rows first, in proportion to the classes but at least two of each.
+    exclude : sequence of int
+        Rows that must not be used, such as unreadable ones.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    TargetError
+        If `seed` is out of range, `max_samples` is below two per class, a class has fewer than two rows left,
+        there are fewer than five groups, or grouping leaves a class fewer than two train rows.
+    """
+    if not 0 <= seed < _SEEDS:
+        raise TargetError(f"seed={seed}; expected a whole number from 0 to {_SEEDS - 1}.")
+    rows_of_class = _shuffled(target, seed, exclude)
+    counts = np.array([len(rows) for rows in rows_of_class])
+    if max_samples is not None and max_samples < counts.sum():
+        shares = allocate(counts, max_samples)
+        rows_of_class = [rows[:share] for rows, share in zip(rows_of_class, shares, strict=True)]
+    if target.groups is None:
+        parts = [np.resize(DEAL, len(rows)) for rows in rows_of_class]
+        rows, part = np.concatenate(rows_of_class), np.concatenate(parts)
+    else:
+        rows = np.sort(np.concatenate(rows_of_class))
+        part = _deal_groups(target, rows, seed)
+    train, validation, test = (np.sort(rows[part == which]) for which in (TRAIN, VALIDATION, TEST))
+    return Split(seed, train, validation, test, target.groups is not None, max_samples)
+
+
+def allocate(counts: np.ndarray, total: int) -> np.ndarray:
+    """Shares of `total` in proportion to `counts`, at least 2 each, by largest remainder.
+
+    Raises
+    ------
+    TargetError
+        If `total` is below two per class.
+    """
+    if total < 2 * len(counts):
+        raise TargetError(
+            f"{total} samples are too few for {len(counts)} classes; expected at least {2 * len(counts)}, two each."
+        )
+    small = np.zeros(len(counts), dtype=bool)
+    while True:  # a class lifted to 2 takes from the others, which may push another below 2
+        rest = total - 2 * small.sum()
+        exact = np.where(small, 2.0, counts * rest / counts[~small].sum())
+        if not (exact < 2).any():
+            break
+        small |= exact < 2
+    shares = np.floor(exact).astype(int)
+    largest = np.argsort(shares - exact, kind="stable")[: total - shares.sum()]
+    shares[largest] += 1
+    return shares
+
+
+def _shuffled(target: Target, seed: int, exclude: Sequence[int]) -> list[np.ndarray]:
+    """Usable rows of each class in an order that depends on the seed and that class alone."""
+    usable = np.ones(len(target), dtype=bool)
+    usable[np.asarray(exclude, dtype=np.int64)] = False
+    found = []
+    for code, name in enumerate(target.classes):
+        rows = np.random.default_rng((seed, code)).permutation(np.flatnonzero(target.labels == code))
+        rows = rows[usable[rows]].astype(np.int64)
+        if len(rows) < 2:
+            raise TargetError(
+                f"{target.name}: class {name!r} has {len(rows)} usable sample(s), the others being excluded; expected "
+                "at least 2. Repair the unreadable samples or drop the class."
+            )
+        found.append(rows)
+    return found
+
+
+def _deal_groups(target: Target, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Part of each row, whole groups together."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    assert target.groups is not None
+    labels, groups = target.labels[rows], target.groups[rows]
+    if (n_groups := len(np.unique(groups))) < len(FOLDS):
+        raise TargetError(
+            f"{target.name}: {n_groups} groups; a grouped split needs at least {len(FOLDS)}. Collect more groups, "
+            "or leave the group option out if samples of one group do not resemble each other."
+        )
+    if (most := np.bincount(labels).max()) < len(FOLDS):
+        raise TargetError(
+            f"{target.name}: the largest class has {most} samples; a grouped split needs at least {len(FOLDS)}."
+        )
+    folds = StratifiedGroupKFold(len(FOLDS), shuffle=True, random_state=seed)
+    part = np.empty(len(rows), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")  # checked below, by its consequence
+        for which, (_, held) in zip(FOLDS, folds.split(rows, labels, groups), strict=True):
+            part[held] = which
+    counts = np.bincount(labels[part == TRAIN], minlength=len(target.classes))
+    if counts.min() < 2:
+        poor = int(counts.argmin())
+        held_by = len(np.unique(groups[labels == poor]))
+        raise TargetError(
+            f"{target.name}: keeping groups together leaves class {target.classes[poor]!r} {counts[poor]} train "
+            f"sample(s); expected at least 2. It lies in {held_by} group(s): add groups of it, drop it, or try "
+            "another seed."
+        )
+    return part
