@@ -241,4 +241,4 @@ def _check_finite(array: np.ndarray) -> None:
 
 
 def _is_rate(rate: Any) -> bool:
-    return isinstance(rate, int | np.integer) and not isinstance(rate, bool) and rate > 0
+    return isinstance(rate, int | np.integer) and not isinstance(rate, bool) and int(rate) > 0

@@ -55,7 +55,7 @@ class FileSamples:
 
 def printable(path: str) -> str:
     """`path` with bytes that are no text escaped, so that it can be printed and saved as JSON."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def load_class_folders(
@@ -87,12 +87,11 @@ def load_class_folders(
     try:
         entries = sorted(os.listdir(root))
         classes = [name for name in entries if not name.startswith(".") and os.path.isdir(os.path.join(root, name))]
-        files = {name: list(_files(os.path.join(root, name))) for name in classes}
+        above = (_identity(root),)
+        files = {name: list(_files(os.path.join(root, name), above)) for name in classes}
     except OSError as error:
-        raise TargetError(
-            f"{printable(error.filename or root)}: cannot be listed ({error.strerror}); {wanted}."
-        ) from None
-    loose = [name for name in entries if os.path.splitext(name)[1].lower() in suffixes and name not in files]
+        raise TargetError(f"{printable(error.filename)}: cannot be listed ({error.strerror}); {wanted}.") from None
+    loose = [name for name in entries if _suffix(name) in suffixes and name not in files]
     if not classes:
         found = f"holds {len(loose)} {modality} files" if loose else f"holds {len(entries)} files"
         raise TargetError(f"{printable(root)}: {found} and no subfolder; {wanted}.")
@@ -110,10 +109,9 @@ def load_class_folders(
     return make_target(spec.text, modality, FileSamples(paths, decode), labels, groups)
 
 
-def _files(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+def _files(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     """Visible files at any depth, in the order of their names; links are followed, but never in a circle."""
-    status = os.stat(folder)
-    here = (status.st_dev, status.st_ino)
+    here = _identity(folder)
     if here in above:
         return
     for name in sorted(os.listdir(folder)):
@@ -124,6 +122,11 @@ def _files(folder: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str
             yield from _files(path, (*above, here))
         else:
             yield path
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _suffix(path: str) -> str:

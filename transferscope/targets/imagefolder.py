@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import CorruptSampleError
 from ..registry import Spec
 from .folder import load_class_folders, printable
@@ -13,6 +15,7 @@ from .target import TARGETS, Target
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF")  # not EPS, for which Pillow starts Ghostscript
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 
 
@@ -34,12 +37,12 @@ def read_image(path: str) -> Image:
     try:
         if not os.path.getsize(path):
             raise CorruptSampleError(printable(path), "the file is empty")
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return gray_or_rgb(ImageOps.exif_transpose(image))
     except CorruptSampleError:
         raise
     except UnidentifiedImageError:
-        raise CorruptSampleError(printable(path), "not a picture of a kind that Pillow knows") from None
+        raise CorruptSampleError(printable(path), f"it is none of {', '.join(FORMATS)}") from None
     except Exception as error:  # on damaged files Pillow's decoders raise whatever they stumble over
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise CorruptSampleError(printable(path), reason) from None
@@ -54,11 +57,11 @@ def gray_or_rgb(image: Image) -> Image:
     from PIL import Image
 
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        wide = image if image.mode == "F" else image.convert("I")
-        low, high = wide.getextrema()
-        if wide.mode == "F" or low < 0 or high > 65535:
+        pixels = np.asarray(image if image.mode == "F" else image.convert("I"))
+        low, high = pixels.min(), pixels.max()
+        if image.mode == "F" or low < 0 or high > 65535:
             raise ValueError(f"its pixels, of mode {image.mode}, range from {low} to {high}; convert them to 8 bits")
-        return wide.point(lambda value: value * (255 / 65535)).convert("L")
+        return Image.fromarray((pixels * (255 / 65535)).round().astype(np.uint8))
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     if image.has_transparency_data:
         paper = Image.new("RGBA", image.size, "white")

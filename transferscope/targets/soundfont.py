@@ -77,7 +77,7 @@ def read_soundfont(content: bytes) -> list[FontSample]:
 
 def _chunks(content: bytes, at: int, end: int) -> dict[str, bytes]:
     """Content of every RIFF chunk by its name, lists opened."""
-    found = {}
+    found: dict[str, bytes] = {}
     while at + 8 <= end:
         name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
         if name == b"LIST":

@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from .target import Target
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 DEAL = (TRAIN, TRAIN, TEST, VALIDATION, TRAIN)  # two for training first: a class of two can be learned at all
-FOLDS = (TRAIN, TRAIN, TRAIN, VALIDATION, TEST)
+FOLDS = 5  # of which two are held out; a class in few groups may need others in train than the first three
+HELD_OUT = ((3, 4), *(pair for pair in permutations(range(FOLDS), 2) if pair != (3, 4)))
 _SEEDS = 2**32  # scikit-learn takes no larger ones
 
 
@@ -56,7 +58,8 @@ def split_target(
 
     Without groups each class is shuffled and dealt in the repeating pattern `DEAL`, so every class is within
     one sample of its 60/20/20, and has at least two train rows. With groups, scikit-learn's
-    `StratifiedGroupKFold` makes five folds of whole groups: three to train, one each to validate and test.
+    `StratifiedGroupKFold` makes five folds of whole groups: three to train, one each to validate and test (the
+    last two, unless that leaves a class without two train rows).
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ def split_target(
     ------
     TargetError
         If `seed` is out of range, `max_samples` is below two per class, a class has fewer than two rows left,
-        there are fewer than five groups, or grouping leaves a class fewer than two train rows.
+        there are fewer than five groups, or grouping leaves a class without two train rows.
     """
     if not 0 <= seed < _SEEDS:
         raise TargetError(f"seed={seed}; expected a whole number from 0 to {_SEEDS - 1}.")
@@ -143,28 +146,29 @@ def _deal_groups(target: Target, rows: np.ndarray, seed: int) -> np.ndarray:
 
     assert target.groups is not None
     labels, groups = target.labels[rows], target.groups[rows]
-    if (n_groups := len(np.unique(groups))) < len(FOLDS):
+    if (n_groups := len(np.unique(groups))) < FOLDS:
         raise TargetError(
-            f"{target.name}: {n_groups} groups; a grouped split needs at least {len(FOLDS)}. Collect more groups, "
+            f"{target.name}: {n_groups} groups; a grouped split needs at least {FOLDS}. Collect more groups, "
             "or leave the group option out if samples of one group do not resemble each other."
         )
-    if (most := np.bincount(labels).max()) < len(FOLDS):
+    if (most := np.bincount(labels).max()) < FOLDS:
         raise TargetError(
-            f"{target.name}: the largest class has {most} samples; a grouped split needs at least {len(FOLDS)}."
+            f"{target.name}: the largest class has {most} samples; a grouped split needs at least {FOLDS}."
         )
-    folds = StratifiedGroupKFold(len(FOLDS), shuffle=True, random_state=seed)
-    part = np.empty(len(rows), dtype=np.int64)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    fold = np.empty(len(rows), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")  # checked below, by its consequence
-        for which, (_, held) in zip(FOLDS, folds.split(rows, labels, groups), strict=True):
-            part[held] = which
-    counts = np.bincount(labels[part == TRAIN], minlength=len(target.classes))
-    if counts.min() < 2:
-        poor = int(counts.argmin())
-        held_by = len(np.unique(groups[labels == poor]))
-        raise TargetError(
-            f"{target.name}: keeping groups together leaves class {target.classes[poor]!r} {counts[poor]} train "
-            f"sample(s); expected at least 2. It lies in {held_by} group(s): add groups of it, drop it, or try "
-            "another seed."
-        )
-    return part
+        for number, (_, held) in enumerate(folds.split(rows, labels, groups)):
+            fold[held] = number
+    counts = np.array([np.bincount(labels[fold == f], minlength=len(target.classes)) for f in range(FOLDS)])
+    for validation, test in HELD_OUT:
+        if (counts.sum(axis=0) - counts[validation] - counts[test]).min() >= 2:
+            return np.select([fold == validation, fold == test], [VALIDATION, TEST], TRAIN)
+    in_groups = [len(np.unique(groups[labels == code])) for code in range(len(target.classes))]
+    rarest = int(np.argmin(in_groups))
+    raise TargetError(
+        f"{target.name}: with groups kept together some class has fewer than 2 train samples, whichever folds are "
+        f"held out; class {target.classes[rarest]!r} lies in {in_groups[rarest]} group(s) only. Add groups of it, "
+        "drop it, or try another seed."
+    )

@@ -79,17 +79,31 @@ def load_table(spec: Spec) -> Target:
             for column, value in zip(columns, values, strict=True):
                 column.append(value)
     except OSError as error:
-        raise TargetError(f"{printable(path)}: cannot be opened ({error.strerror}); expected a table file.") from None
-    except UnicodeDecodeError as error:
-        last, byte = lines[-1] if lines else 0, error.object[error.start]
+        raise TargetError(f"{printable(path)}: cannot be read ({error.strerror}); expected a table file.") from None
+    except UnicodeDecodeError:
         raise TargetError(
-            f"{printable(path)}: not UTF-8 after line {last} (byte 0x{byte:02x}: {error.reason}); save it as UTF-8."
+            f"{printable(path)}: line {_line_not_utf8(path)} is not UTF-8; save the file as UTF-8."
         ) from None
     for name, column in zip(names, columns, strict=True):
         empty = [line for line, value in zip(lines, column, strict=True) if value is None or not str(value).strip()]
         _refuse(path, empty, f"column {name!r} is empty", "Fill them in or drop the rows.")
     samples = _samples(path, modality, names[0], columns[0], lines)
     return make_target(spec.text, modality, samples, columns[1], columns[2] if len(columns) > 2 else None)
+
+
+def _line_not_utf8(path: str) -> int:
+    """The first such line; the decoder, which reads ahead in large pieces, does not know it."""
+    with open(path, "rb") as stream:
+        lines = stream.read().split(b"\n")
+    return next(number for number, line in enumerate(lines, start=1) if not _is_utf8(line))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _modality(spec: Spec, options: dict[str, object]) -> Modality:

@@ -141,6 +141,10 @@ def make_target(
 
 def _checked(name: str, kind: str, values: Iterable[Hashable], samples: Samples) -> list[Hashable]:
     """One present and hashable value per sample; NumPy and torch scalars as the Python values they hold."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TargetError(
+            f"{name}: {kind}s are a {type(values).__name__}; expected a sequence, one {kind} per sample."
+        )
     found = list(values)
     if len(found) != len(samples):
         raise TargetError(f"{name}: {len(samples)} samples but {len(found)} {kind}s; give one {kind} per sample.")
@@ -169,9 +173,9 @@ def _checked(name: str, kind: str, values: Iterable[Hashable], samples: Samples)
 
 def _codes(names: Sequence[Hashable]) -> tuple[tuple[Hashable, ...], np.ndarray]:
     """Distinct names in sorted order (by type and text where they do not compare), and each one's index."""
-    distinct = list(dict.fromkeys(names))
+    distinct: list[Any] = list(dict.fromkeys(names))
     try:
-        distinct.sort()  # type: ignore[call-overload]
+        distinct.sort()
     except TypeError:
         distinct.sort(key=lambda name: (type(name).__name__, str(name)))
     index = {name: code for code, name in enumerate(distinct)}

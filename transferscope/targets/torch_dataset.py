@@ -32,8 +32,9 @@ class DatasetSamples:
             pair = self.dataset[row]
         except Exception as error:  # whatever the dataset's own decoder raises
             raise CorruptSampleError(self.describe(row), f"{type(error).__name__}: {error}") from error
+        raw, _ = _pair(pair)
         try:
-            return self.convert(_pair(pair)[0])
+            return self.convert(raw)
         except OSError as error:  # a picture opened by Pillow but not yet read
             raise CorruptSampleError(self.describe(row), str(error)) from None
         except ValueError as error:
@@ -119,7 +120,7 @@ def _labels(dataset: Any) -> Sequence[Any] | None:
         parts = [_labels(part) for part in dataset.datasets]
         return None if any(part is None for part in parts) else [label for part in parts for label in part or ()]
     for attribute in ("targets", "labels"):
-        labels = getattr(dataset, attribute, None)
+        labels: Any = getattr(dataset, attribute, None)
         if hasattr(labels, "__getitem__") and hasattr(labels, "__len__") and len(labels) == len(dataset):
             transform = getattr(dataset, "target_transform", None)
             return list(labels) if transform is None else [transform(label) for label in labels]
