@@ -143,6 +143,12 @@ def positive(value: str) -> int:
     return int(value)
 
 
+def image_size(value: str) -> tuple[int, int]:
+    """Height and width in pixels: ``64`` is 64 by 64, ``64x256`` is height by width."""
+    height, _, width = value.partition("x")
+    return positive(height), positive(width or height)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Torch's generator at `seed` inside, as it was outside: for models built with random weights."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..registry import Spec
-from .hooks import positive, weights_option
+from .hooks import image_size, weights_option
 from .packages.recipe import RECIPES, Order
 from .source import SOURCES, Source
 
@@ -14,16 +14,10 @@ def load_package(spec: Spec, *, seed: int = 0, trust_remote_code: bool = False) 
     Options: ``weights=random``; for image models ``size=N`` or ``size=HEIGHTxWIDTH``.
     """
     recipe = RECIPES[spec.location]
-    options = spec.only(weights=weights_option, size=parse_size)
+    options = spec.only(weights=weights_option, size=image_size)
     size = options.get("size")
     order = Order(spec.text, options.get("weights") == "random", seed, size if isinstance(size, tuple) else None)
     return recipe.build(recipe, order)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``64`` is 64 by 64 pixels, ``64x256`` is height by width."""
-    height, _, width = text.partition("x")
-    return positive(height), positive(width or height)
 
 
 SOURCES.add("package", load_package)

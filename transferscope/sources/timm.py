@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SourceError, UnknownNameError
 from ..registry import Spec
-from .hooks import Tap, hooked_run, make_card, positive, seeded, weights_option
+from .hooks import Tap, hooked_run, image_size, make_card, seeded, weights_option
 from .source import SOURCES, ImageInput, Inputs, Source
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ PENULTIMATE = "penultimate"  # the pooled feature that the classifier reads
 def load_timm(spec: Spec, *, seed: int = 0, trust_remote_code: bool = False) -> Source:
     """Build a timm model with pretrained weights from the hub or its local cache, or with random ones.
 
-    Options: ``weights=random``; ``size=N`` for square inputs of N pixels.
+    Options: ``weights=random``; ``size=N`` or ``size=HEIGHTxWIDTH`` in pixels.
     """
-    options = spec.only(weights=weights_option, size=positive)
+    options = spec.only(weights=weights_option, size=image_size)
     is_random = options.get("weights") == "random"
     model = create_timm(spec.location, pretrained=not is_random, size=options.get("size"), seed=seed)
     return wrap_timm(model, spec.text, size=options.get("size"), is_random=is_random)
@@ -65,7 +65,7 @@ def wrap_timm(model: nn.Module, name: str, *, size: Any = None, is_random: bool 
     config = timm.data.resolve_data_config({}, model=model)
     _, height, width = config["input_size"]
     spec = ImageInput(
-        size=(size, size) if size else (height, width),
+        size=size or (height, width),
         mean=tuple(map(float, config["mean"])),
         std=tuple(map(float, config["std"])),
         interpolation=config["interpolation"],

@@ -1,0 +1,68 @@
+"""Texts through a source's own tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..results import Setting
+from ..sources.source import Inputs, TokensInput
+from .graph import register_converter
+
+
+@register_converter(
+    "text", "tokens", cost=1.0, reference="Devlin et al., BERT, NAACL 2019 (subword ids, mask, truncation)"
+)
+class Tokenize:
+    """Texts to ``{"input_ids", "attention_mask"}``, cut at the source's longest input and padded at the end."""
+
+    def __init__(self, spec: TokensInput, probe: Sequence[str]) -> None:
+        self.spec, self.tokenizer = spec, spec.tokenizer
+        self.n_special = self.tokenizer.num_special_tokens_to_add(pair=False)
+
+    def settings(self) -> Mapping[str, Setting]:
+        """Everything that decides the ids; the vocabulary by its hash."""
+        vocabulary = sorted(self.tokenizer.get_vocab().items())
+        return {
+            "tokenizer": type(self.tokenizer).__name__, "max_length": self.spec.max_length, "prefix": self.spec.prefix,
+            "vocabulary_sha256": hashlib.sha256(repr(vocabulary).encode()).hexdigest()[:16],
+        }  # fmt: skip
+
+    def __call__(self, samples: Sequence[str], edits: Counter[str]) -> Inputs:
+        import torch
+
+        texts = [self.spec.prefix + text for text in samples]
+        rows: list[list[int]] = self._ids(texts)
+        for i, ids in enumerate(rows):
+            edits["tokens"] += len(ids) - self.n_special
+            edits["tokens_unknown"] += self._unknown(ids)
+            if (excess := len(ids) - self.spec.max_length) > 0:
+                edits["tokens_dropped"] += excess
+                edits["truncated"] += 1
+                # the tokenizer itself cuts, since it knows which special tokens to keep
+                rows[i] = self._ids([texts[i]], truncation=True, max_length=self.spec.max_length)[0]
+        longest = max(1, *(len(row) for row in rows))
+        padding = self._padding()
+        values = torch.full((len(rows), longest), padding, dtype=torch.long)
+        mask = torch.zeros(len(rows), longest, dtype=torch.long)
+        for i, row in enumerate(rows):
+            values[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+            mask[i, : max(1, len(row))] = 1  # an empty text keeps one position, so that means are defined
+        return {"input_ids": values, "attention_mask": mask}
+
+    def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
+        made = self.tokenizer(texts, return_attention_mask=False, verbose=False, **options)
+        return [list(ids) for ids in made["input_ids"]]
+
+    def _unknown(self, ids: Sequence[int]) -> int:
+        unknown = self.tokenizer.unk_token_id
+        return 0 if unknown is None else sum(i == unknown for i in ids)
+
+    def _padding(self) -> int:
+        """A tokenizer without a padding token pads with its end token, under a mask of 0."""
+        for known in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if known is not None:
+                return int(known)
+        return 0
