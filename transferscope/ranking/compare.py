@@ -58,6 +58,8 @@ def measure_discrepancy(
         features = extractor.extract(own, source, find_adapter(own, source), rows, [best.layer])
         theirs = target_features[name]
         theirs = theirs[np.sort(rng.permutation(len(theirs))[:N_COMPARED])]
-        value, p_value = mmd_with_p_value(features.layers[best.layer], theirs, seed)
+        value, p_value = mmd_permutation_test(
+            features.layers[best.layer], theirs, n_permutations=N_PERMUTATIONS, seed=seed
+        )
         found.append(Discrepancy(name, own.name, "mmd (unbiased, squared)", value, p_value))
     return tuple(found)

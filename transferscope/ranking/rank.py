@@ -208,7 +208,9 @@ def _candidates(study: _Study, source: Source, adapter: Adapter, features: Featu
     """Score every layer of one source and mark the best."""
     labels = study.target.labels[features.rows]
     name = source.card.name
-    control: Literal["random", "raw"] | None = "raw" if name.startswith("raw:") else "random" if source.card.is_random else None
+    control: Literal["random", "raw"] | None = (
+        "raw" if name.startswith("raw:") else "random" if source.card.is_random else None
+    )
     matrices = dict(features.layers)
     if control == "raw":
         matrices = {layer: _principal(matrix, RAW_COMPONENTS) for layer, matrix in matrices.items()}

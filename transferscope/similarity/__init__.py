@@ -1,0 +1,55 @@
+"""Similarity of representations and discrepancy of distributions, one file each; the folder itself can be called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..callable_room import make_callable, prefer_functions
+from ..errors import ScoreError
+from .registry import MEASURES
+
+__all__ = ["MEASURES", "discrepancy", "similarity"]
+
+
+def similarity(a: Any, b: Any, *, measure: str = "cka_linear", **options: Any) -> float:
+    """How alike two models represent the same rows.
+
+    Parameters
+    ----------
+    a, b : arrays or tensors of shape (n_samples, n_features), (n_samples, n_other_features)
+        Row i of both is the same sample.
+    measure : str, default="cka_linear"
+        A measure of kind "similarity"; `options` go to it.
+    """
+    return _call("similarity", a, b, measure, options)
+
+
+def discrepancy(source: Any, target: Any, *, measure: str = "mmd", **options: Any) -> float:
+    """How far two sets of rows lie apart in the same features.
+
+    Parameters
+    ----------
+    source, target : arrays or tensors of shape (n_samples, n_features), (n_other_samples, n_features)
+    measure : str, default="mmd"
+        A measure of kind "discrepancy"; `options` go to it.
+    """
+    return _call("discrepancy", source, target, measure, options)
+
+
+def _call(kind: str, a: Any, b: Any, measure: str, options: dict[str, Any]) -> float:
+    spec = MEASURES[measure]
+    if spec.kind != kind:
+        raise ScoreError(
+            f"{measure} is a measure of {spec.kind}; call transferscope.{spec.kind}(..., measure={measure!r})."
+        )
+    return spec.fn(a, b, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") or name not in MEASURES:
+        raise AttributeError(f"transferscope.similarity has no measure {name!r}; it has {', '.join(MEASURES)}")
+    return MEASURES[name].fn
+
+
+prefer_functions(__name__)
+make_callable(__name__, similarity)

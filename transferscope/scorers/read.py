@@ -1,0 +1,69 @@
+"""Features that were extracted elsewhere, out of a file."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ScoreError
+
+NAMES = ("features", "labels", "source_probs")
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """What the file holds; None where it has no such array."""
+
+    features: np.ndarray
+    labels: np.ndarray | None
+    source_probs: np.ndarray | None
+
+
+def read_features(path: str | Path, *, need_labels: bool = True) -> FeatureFile:
+    """Read ``features``, ``labels`` and, where known, ``source_probs`` from .npz or .safetensors.
+
+    Raises
+    ------
+    ScoreError
+        If the file is missing or damaged, is of another kind, or lacks an array.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ScoreError(f"{path}: there is no such file; expected .npz or .safetensors holding {', '.join(NAMES)}.")
+    if path.suffix == ".npz":
+        arrays = _read_npz(path)
+    elif path.suffix == ".safetensors":
+        arrays = _read_safetensors(path)
+    else:
+        raise ScoreError(f"{path}: unknown kind of file {path.suffix!r}; expected .npz or .safetensors.")
+    for name in ("features", "labels") if need_labels else ("features",):
+        if name not in arrays:
+            raise ScoreError(
+                f"{path}: holds no array named {name!r} but {', '.join(arrays) or 'nothing'}; name it so."
+            )
+    return FeatureFile(arrays["features"], arrays.get("labels"), arrays.get("source_probs"))
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise ScoreError(f"{path}: cannot be read ({error}); save plain arrays with numpy.savez.") from None
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ScoreError(f"{path}: cannot be read ({error}); save with safetensors' save_file.") from None
+    return {
+        name: (t.float() if t.dtype.itemsize < 4 and t.is_floating_point() else t).numpy()
+        for name, t in tensors.items()
+    }
