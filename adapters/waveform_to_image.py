@@ -55,7 +55,8 @@ class DrawSpectrogram:
         """Everything that decides the picture."""
         return {
             "sample_rate": RATE, "window": WINDOW, "hop": HOP, "n_fft": N_FFT, "lowest_hz": LOWEST,
-            "n_mels": self.n_mels, "top_db": TOP_DB, "seconds": self.seconds, "height": self.height, "width": self.width,
+            "n_mels": self.n_mels, "top_db": TOP_DB, "seconds": self.seconds,
+            "height": self.height, "width": self.width,
         }  # fmt: skip
 
     def __call__(self, samples: Sequence[Waveform], edits: Counter[str]) -> list[Image]:

@@ -23,7 +23,7 @@ BLOCK = 512  # rows of distances in memory at a time
     is_accuracy=True,
     comparable_across_widths=True,
     misleads="It follows the directions of largest variance, useful or not; a class smaller than k is never found.",
-    reference="Cover and Hart, IEEE Transactions on Information Theory 1967; Bolya et al., NeurIPS 2021 (for transfer)",
+    reference="Cover and Hart, IEEE Transactions on Information Theory 1967; Bolya et al., NeurIPS 2021 (transfer)",
 )
 def knn(
     features: Any,

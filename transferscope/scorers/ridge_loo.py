@@ -22,7 +22,7 @@ PENALTIES = np.logspace(-4, 4, 17)  # times the mean variance of a feature, summ
     cost="one Gram matrix, one eigendecomposition, and N D K per penalty",
     is_accuracy=True,
     comparable_across_widths=True,
-    misleads="Without signal in balanced classes it falls below chance: leaving a sample out leaves its class smaller.",
+    misleads="Without signal in balanced classes it falls below chance: a sample left out leaves its class smaller.",
     reference="Allen, Technometrics 1974 (PRESS); Golub, Heath and Wahba, Technometrics 1979",
 )
 def ridge_loo(

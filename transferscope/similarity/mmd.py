@@ -31,7 +31,7 @@ def mmd(
     estimator: Literal["biased", "unbiased", "linear"] = "biased",
     bandwidths: Literal[1, 5] = 1,
 ) -> float:
-    r"""Squared MMD with :math:`k(x, z) = \exp(-\gamma\lVert x - z\rVert^2)`, :math:`1/\gamma` the median distance squared.
+    r"""Squared MMD under :math:`k(x, z) = \exp(-\gamma\lVert x - z\rVert^2)`, :math:`1/\gamma` the median square.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def mmd(
     Returns
     -------
     value : float
-        Lower is closer. Invariant to rotation, shift and common scale. The median is over all pairs of pooled rows (i < j),
-        of at most 4000 evenly spread ones.
+        Lower is closer. Invariant to rotation, shift and common scale. The median is of squared distances over all
+        pairs of pooled rows (i < j), of at most 4000 evenly spread ones.
 
     Raises
     ------

