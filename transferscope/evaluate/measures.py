@@ -81,7 +81,7 @@ def recall_at_k(score: Values, accuracy: Values, k: int = 1, *, meaning: str = "
 def _check(score: Values, accuracy: Values, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
     values, measured = np.asarray(score, dtype=float), np.asarray(accuracy, dtype=float)
     if values.ndim != 1 or values.shape != measured.shape:
-        raise ScoreError(f"scores of shape {values.shape}, accuracies of {measured.shape}; give one each per source.")
+        raise ScoreError(f"scores of shape {values.shape}, accuracies of {measured.shape}; give one each a source.")
     if not (np.isfinite(values).all() and np.isfinite(measured).all()):
         raise ScoreError("scores and accuracies must be finite; leave out sources without a score.")
     if not 1 <= k <= len(values):

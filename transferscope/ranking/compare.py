@@ -10,7 +10,8 @@ from ..adapters import find_adapter
 from ..errors import SourceError
 from ..features.extract import Extractor
 from ..results import Candidate, Discrepancy, Similarity
-from ..similarity import cka_linear
+from ..similarity.cka_linear import cka_linear
+from ..similarity.mmd import mmd_permutation_test
 from ..sources import load_source
 from ..targets import Target, load_target
 
