@@ -1,0 +1,118 @@
+"""How numbers and names are written, in the report and in the terminal alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+MISSING = "\u2013"  # an en dash
+NBSP = "\u00a0"  # keeps a value, its error and its unit on one line
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # bidi overrides too
+
+
+def clean(text: str) -> str:
+    """`text` without characters that steer a terminal, break XML or turn the line around."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def shorten(text: str, width: int) -> str:
+    """`text` of at most `width` characters, its middle cut out: both ends of a spec tell it apart."""
+    text = clean(text)
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def number(value: float | None) -> str:
+    """Few digits: three decimals below a hundred, four significant digits above; a true minus sign."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value and abs(value) < 0.0005:
+        text = f"{value:.1e}"
+    elif abs(value) < 100:
+        text = f"{value:.3f}"
+    else:
+        text = f"{value:.0f}" if abs(value) < 1e6 else f"{value:.3g}"
+    return text.replace("-", "\u2212")
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """Value ± standard error."""
+    if value is None or error is None:
+        return number(value)
+    return f"{number(value)}{NBSP}±{NBSP}{number(error)}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage with one decimal."""
+    return MISSING if share is None else f"{100 * share:.1f}{NBSP}%"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in percentage points."""
+    return f"{100 * difference:.1f}{NBSP}points"
+
+
+def large(value: float | None) -> str:
+    """A count in thousands, millions, billions ... with three significant digits."""
+    if value is None:
+        return MISSING
+    for size, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
+def count(value: float) -> str:
+    """A count in full, thousands apart."""
+    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+    return text.replace(",", "\u202f")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, minutes or hours."""
+    if seconds is None:
+        return MISSING
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def arrows(converter: str) -> str:
+    """A converter's name as it is read: ``image → tokens``."""
+    return clean(converter).replace("->", " → ")
+
+
+def noun(n: int, name: str) -> str:
+    """``1 sample``, ``2 samples``."""
+    return f"{count(n)} {name}{'' if n == 1 else 's'}"
+
+
+def listed(names: list[str] | tuple[str, ...], most: int = 6) -> str:
+    """``a, b and c``; the tail of a long list is counted."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def written_edits(edits: Mapping[str, float]) -> list[str]:
+    """What a path changed: counts, and shares of what they were taken from.
+
+    ``tokens_dropped`` is a share of ``tokens``; what has no total of its own name is a share of ``samples``.
+    """
+    lines = []
+    for key, value in edits.items():
+        base = next((name for name in edits if key.startswith(f"{name}_")), "samples")
+        if key in ("samples", "tokens", "characters", "pixels", "seconds") and value:
+            continue  # a total, which its shares name
+        total = edits.get(base)
+        words = clean(key).replace("_", " ")
+        if total and key != base and value <= total:
+            lines.append(f"{words}: {count(value)} of {count(total)} {clean(base)} ({percent(value / total)})")
+        else:
+            lines.append(f"{words}: {count(value)}")
+    return lines

@@ -1,0 +1,195 @@
+"""`report`: one self-contained HTML file from saved results; nothing is scored or loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ResultError
+from ..results import Agreement, Evaluation, Ranking, Result, Stamp, Step
+from ..storage import write_atomically
+from .formats import arrows, clean, count, duration, listed, noun, shorten, written_edits
+from .glossary import entries
+from .plots import Plot, confirmation_plots, layer_plot, ranking_plot, similarity_plot
+from .study import Study, gather
+from .tables import (
+    Table,
+    agreement_table,
+    card_table,
+    confirmation_table,
+    discrepancy_table,
+    layer_table,
+    ranking_table,
+    score_notes,
+)
+from .verdict import Verdict, decide
+
+LARGEST = 2_000_000  # bytes; what is widest goes first when a report is larger
+WAYS_TO_SHRINK = (frozenset[str](), frozenset({"layers"}), frozenset({"layers", "plots"}))
+
+
+@dataclass(frozen=True)
+class Road:
+    """An adapter path and the sources that take it."""
+
+    sources: str
+    steps: tuple[Step, ...]
+    edits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One target, ready for the template."""
+
+    key: str
+    study: Study
+    verdict: Verdict
+    facts: str
+    classes: str
+    ranking: Table | None
+    notes: tuple[str, ...]
+    layers: Table | None
+    plots: tuple[Plot, ...]
+    roads: tuple[Road, ...]
+    confirmed: Table | None
+    agreement: Table | None
+    discrepancy: Table | None
+    cards: Table | None
+    stamps: tuple[tuple[str, Stamp], ...]
+
+
+def report(results: Result | str | Path | Iterable[Result | str | Path], out: str | Path = "report.html") -> Path:
+    """Write rankings, truths and evaluations, of one target or of many, as one HTML page.
+
+    The page needs no network and no script, and the same results give the same bytes.
+
+    Parameters
+    ----------
+    results : Ranking, Truth, Evaluation, path to their JSON, or an iterable of these
+    out : str or Path, default="report.html"
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    ResultError
+        If there is nothing to report, a file is no saved result, or `out` cannot be written.
+    """
+    studies, evaluations = gather(results)
+    for left_out in WAYS_TO_SHRINK:
+        page = render(studies, evaluations, left_out).encode()
+        if len(page) <= LARGEST:
+            break
+    try:
+        return write_atomically(Path(out), page)
+    except OSError as error:
+        raise ResultError(f"{out}: the report cannot be written ({error.strerror}); choose another --out.") from None
+
+
+def render(studies: list[Study], evaluations: list[Evaluation], left_out: frozenset[str] = frozenset()) -> str:
+    """The page as text; `left_out` names parts that would make it too large: "layers", "plots"."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("transferscope.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"clean": clean, "duration": duration, "count": count, "shorten": shorten, "arrows": arrows}
+    level = evaluations[0].level if evaluations else 0.9
+    sections = [_section(f"t{place}", study, level, left_out) for place, study in enumerate(studies, 1)]
+    shown = {row for study in studies for row in study.agreements}
+    strangers = [row for evaluation in evaluations for row in evaluation.agreements if row not in shown]
+    return environment.get_template("report.html").render(
+        title=_title(studies),
+        sections=sections,
+        agreement=_agreement(strangers, None, level, with_target=True),
+        evaluations=[("Evaluation", evaluation.stamp) for evaluation in evaluations],
+        glossary=entries(studies, evaluations),
+        left_out=left_out,
+    )
+
+
+def _title(studies: list[Study]) -> str:
+    names = [shorten(study.target.name, 60) for study in studies]
+    return f"{names[0] if len(names) == 1 else noun(len(names), 'target') if names else 'Agreement'} · TransferScope"
+
+
+def _section(key: str, study: Study, level: float, left_out: frozenset[str]) -> Section:
+    ranking = study.ranking
+    verdict = decide(ranking, study.confirmed, study.controls)
+    return Section(
+        key=key,
+        study=study,
+        verdict=verdict,
+        facts=_facts(study),
+        classes=_classes(study),
+        ranking=ranking_table(ranking, verdict) if ranking and ranking.candidates else None,
+        notes=tuple(score_notes(ranking)) if ranking else (),
+        layers=layer_table(ranking) if ranking and _has_layers(ranking) and "layers" not in left_out else None,
+        plots=() if "plots" in left_out else tuple(_plots(key, study, verdict)),
+        roads=tuple(_roads(ranking)) if ranking else (),
+        confirmed=confirmation_table(study) if study.confirmed else None,
+        agreement=_agreement(study.agreements, ranking.rank_by if ranking else None, level, with_target=False),
+        discrepancy=discrepancy_table(ranking) if ranking and ranking.discrepancy else None,
+        cards=card_table(ranking) if ranking and ranking.sources else None,
+        stamps=(*((("Ranking", ranking.stamp),) if ranking else ()), *(("Training", t.stamp) for t in study.truths)),
+    )
+
+
+def _agreement(rows: Iterable[Agreement], rank_by: str | None, level: float, *, with_target: bool) -> Table | None:
+    found = list(rows)
+    return agreement_table(found, rank_by, level, with_target) if found else None
+
+
+def _has_layers(ranking: Ranking) -> bool:
+    """Whether the full table would say more than the best layers alone."""
+    return len(ranking.candidates) > len(ranking.best())
+
+
+def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
+    if ranking := study.ranking:
+        found = [ranking_plot(ranking, verdict, f"{key}-rank"), layer_plot(ranking, f"{key}-layers")]
+        found += [similarity_plot(ranking, s, f"{key}-alike-{i}") for i, s in enumerate(ranking.similarity)]
+        yield from (plot for plot in found if plot)
+    yield from confirmation_plots(study, f"{key}-confirmed")
+
+
+def _facts(study: Study) -> str:
+    """Size, classes and split in one line."""
+    target, split = study.target, study.split
+    named = {"image": "image", "audio": "sound", "text": "text"}[target.modality]
+    facts = f"{noun(target.n_samples, named)}, {len(target.classes)} classes"
+    if target.class_counts:
+        facts += f" of {count(min(target.class_counts))} to {count(max(target.class_counts))}"
+    if target.n_groups is not None:
+        facts += f", {noun(target.n_groups, 'group')}"
+    train, validation, test = map(count, (split.n_train, split.n_validation, split.n_test))
+    sizes = f"{train} to score and train, {validation} to validate, {test} to test"
+    kept = "; groups stay on one side" if split.grouped else ""
+    sampled = "" if split.max_samples is None else f", from a sample of at most {count(split.max_samples)}"
+    return f"{facts}. Split: {sizes}{sampled}{kept}."
+
+
+def _classes(study: Study) -> str:
+    """Class names and sizes; the tail of a long list is counted."""
+    pairs = zip(study.target.classes, study.target.class_counts, strict=True)
+    return listed([f"{shorten(name, 60)} ({count(n)})" for name, n in pairs], most=50)
+
+
+def _roads(ranking: Ranking) -> Iterable[Road]:
+    """Paths of the best layers, each once with all that take it; twins take their source's."""
+    found: dict[tuple[object, ...], tuple[list[str], tuple[Step, ...], Mapping[str, float]]] = {}
+    for c in ranking.best():
+        if c.control == "random":
+            continue
+        steps = tuple((s.converter, tuple(s.settings.items()), s.reference) for s in c.path)
+        found.setdefault((steps, tuple(c.edits.items())), ([], c.path, c.edits))[0].append(c.source)
+    for names, path, edits in found.values():
+        yield Road(clean(listed(names)), path, tuple(written_edits(edits)))

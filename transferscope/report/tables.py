@@ -1,0 +1,309 @@
+"""Tables of the HTML report: every cell is text that the template escapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from ..results import Agreement, Candidate, Confirmed, Estimate, Ranking, Setting
+from .formats import MISSING, NBSP, arrows, clean, count, duration, large, number, percent, with_error
+from .study import Study
+from .verdict import Verdict
+
+CONTROL_TAGS = {"random": "random twin", "raw": "raw input"}
+PAPER_NAMES = {"weighted_kendall": "Weighted Kendall", "kendall": "Kendall", "spearman": "Spearman",
+               "pearson": "Pearson", "regret_at_1": "Regret"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; the first of a table holds the row headers."""
+
+    title: str
+    hint: str = ""
+    numeric: bool = False
+    is_name: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells in the order of the columns, and marks beside the first."""
+
+    cells: tuple[str, ...]
+    place: int | None = None  # rank, which the pictures show in place of names
+    tags: tuple[str, ...] = ()
+    is_control: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in named bodies; a body without a name has no heading row."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    bodies: tuple[tuple[str, tuple[Row, ...]], ...]
+
+    @classmethod
+    def of(cls, caption: str, columns: Sequence[Column], rows: Iterable[Row]) -> Table:
+        """A table of one body, its cells cleaned."""
+        return cls(caption, tuple(columns), (("", tuple(rows)),))
+
+
+NAME = Column("Source", is_name=True)
+
+
+def ranks(ranking: Ranking) -> dict[str, int]:
+    """Places of the sources, controls left out: the numbers that tables and plots share."""
+    return {c.source: place for place, c in enumerate((c for c in ranking.best() if not c.control), 1)}
+
+
+def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
+    """Each source at its best layer."""
+    places = ranks(ranking)
+    first, *others = _score_columns(ranking)
+    columns = [
+        NAME,
+        first,
+        Column("Layer", is_name=True),
+        *others,
+        Column("Adapter path"),
+        Column("Time", "extraction", numeric=True),
+        Column("Parameters", numeric=True),
+        Column("FLOPs", "per sample", numeric=True),
+        Column("Licence"),
+    ]
+    rows = []
+    for candidate in ranking.best():
+        card = ranking.card(candidate.source)
+        value, *more = _score_cells(ranking, candidate)
+        cells = (
+            clean(candidate.source),
+            value,
+            clean(candidate.layer),
+            *more,
+            ", ".join(arrows(step.converter) for step in candidate.path) or MISSING,
+            duration(candidate.seconds),
+            large(card.n_parameters) if card else MISSING,
+            large(card.flops) if card else MISSING,
+            clean(card.license or "not stated") if card else MISSING,
+        )
+        rows.append(Row(cells, places.get(candidate.source), _tags(candidate, verdict), bool(candidate.control)))
+    return Table.of(f"Best layer of each source, best first by {clean(ranking.rank_by)}", columns, rows)
+
+
+def layer_table(ranking: Ranking) -> Table:
+    """Every layer of every source, from input to output."""
+    columns = [Column("Layer", is_name=True), Column("Features", numeric=True), *_score_columns(ranking)]
+    bodies = []
+    for best in ranking.best():
+        card = ranking.card(best.source)
+        order = {layer: place for place, layer in enumerate(card.layers)} if card else {}
+        layers = sorted(
+            (c for c in ranking.candidates if c.source == best.source), key=lambda c: order.get(c.layer, len(order))
+        )
+        rows = tuple(
+            Row(
+                (clean(c.layer), count(c.n_features), *_score_cells(ranking, c)),
+                tags=("best",) if c.is_best_layer and len(layers) > 1 else (),
+                is_control=bool(c.control),
+            )
+            for c in layers
+        )
+        bodies.append((clean(best.source), rows))
+    return Table("All layers, from input to output", tuple(columns), tuple(bodies))
+
+
+def score_notes(ranking: Ranking) -> list[str]:
+    """Warnings and errors of the shown scores, each said once with those it concerns."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for candidate in ranking.best():
+        for name, score in candidate.scores.items():
+            for text in (*score.warnings, *([score.error] if score.error else [])):
+                found.setdefault((clean(name), clean(text)), []).append(clean(candidate.source))
+    return [
+        f"{name}: {text} ({names[0] if len(names) == 1 else f'{len(names)} sources'})"
+        for (name, text), names in found.items()
+    ]
+
+
+def confirmation_table(study: Study) -> Table:
+    """What training measured."""
+    places = ranks(study.ranking) if study.ranking else {}
+    columns = [
+        NAME,
+        Column("Strategy"),
+        Column("Layer", "of the head", is_name=True),
+        Column("Accuracy", "± over seeds", numeric=True),
+        Column("Test error", "standard error", numeric=True),
+        Column("Test", "samples", numeric=True),
+        Column("Seeds", numeric=True),
+        Column("Learning rates", "tried", numeric=True),
+        Column("Kept", "on validation", numeric=True),
+        Column("Validation", "accuracy", numeric=True),
+        Column("Time", "training", numeric=True),
+    ]
+    rows = [_confirmed_row(row, places, row.source in study.controls) for row in study.confirmed]
+    return Table.of("Measured accuracy on test samples that no score saw, highest first", columns, rows)
+
+
+def _confirmed_row(row: Confirmed, places: dict[str, int], is_control: bool) -> Row:
+    kept = [run for run in row.runs if run.test_accuracy is not None]
+    spread = "" if row.spread is None else f"{NBSP}±{NBSP}{100 * row.spread:.1f}"
+    cells = (
+        clean(row.source),
+        clean(row.strategy),
+        clean(row.layer),
+        f"{100 * row.accuracy:.1f}{spread}{NBSP}%",
+        percent(row.standard_error),
+        count(row.n_test),
+        str(len({run.seed for run in kept})),
+        _rates(run.learning_rate for run in row.runs),
+        _rates(run.learning_rate for run in kept),
+        percent(fmean(run.validation_accuracy for run in kept)) if kept else MISSING,
+        duration(row.seconds),
+    )
+    return Row(cells, places.get(row.source), ("control",) if is_control else (), is_control)
+
+
+def _rates(rates: Iterable[float | None]) -> str:
+    """Learning rates, lowest first; a strategy without any is fitted, not descended."""
+    found = sorted({rate for rate in rates if rate is not None})
+    return ", ".join(f"{rate:g}" for rate in found).replace("-", "\u2212") or "none"
+
+
+def agreement_table(agreements: Sequence[Agreement], rank_by: str | None, level: float, with_target: bool) -> Table:
+    """How well each scorer's order agrees with measured accuracy; best weighted Kendall first."""
+    remarks = any(_remark(a) for a in agreements)
+    interval = f"{100 * level:.0f}{NBSP}% interval"
+    columns = [
+        Column("Order by", is_name=True),
+        *([Column("Target", is_name=True)] if with_target else []),
+        Column("Strategy"),
+        Column("Sources", numeric=True),
+        *(Column(title, interval, numeric=True) for title in PAPER_NAMES.values()),
+        *([Column("Remark")] if remarks else []),
+    ]
+    in_order = sorted(agreements, key=agreement_key)
+    rows = [
+        Row(
+            (
+                clean(a.scorer),
+                *([clean(a.target)] if with_target else []),
+                clean(a.strategy),
+                str(a.n_sources),
+                *(estimate(getattr(a, name), 100 if name == "regret_at_1" else 1) for name in PAPER_NAMES),
+                *([_remark(a)] if remarks else []),
+            ),
+            tags=("ranks here",) if a.scorer == rank_by else (),
+        )
+        for a in in_order
+    ]
+    return Table.of("Agreement of each order with measured accuracy; regret in accuracy points", columns, rows)
+
+
+def agreement_key(row: Agreement) -> tuple[str, str, float]:
+    """By target and strategy, best weighted Kendall first."""
+    value = row.weighted_kendall.value
+    return row.target, row.strategy, float("inf") if value is None else -value
+
+
+def _remark(row: Agreement) -> str:
+    """Why values are missing, each reason once."""
+    notes = (getattr(row, name).note for name in PAPER_NAMES)
+    return clean("; ".join(dict.fromkeys(note for note in notes if note)))
+
+
+def estimate(found: Estimate, factor: float = 1) -> str:
+    """A value and its interval."""
+    if found.value is None:
+        return MISSING
+    digits = 1 if factor == 100 else 2
+    value, *bounds = (
+        f"{factor * v:.{digits}f}".replace("-", "\u2212")
+        for v in (found.value, found.low, found.high)
+        if v is not None
+    )
+    return f"{value} [{bounds[0]}, {bounds[1]}]" if len(bounds) == 2 else value
+
+
+def card_table(ranking: Ranking) -> Table:
+    """What is known of each source; random twins are their source but for the weights."""
+    columns = [
+        NAME,
+        Column("Architecture", is_name=True),
+        Column("Input"),
+        Column("Pretrained on"),
+        Column("Classes", "of its head", numeric=True),
+        Column("Layers", numeric=True),
+        Column("Parameters", numeric=True),
+        Column("FLOPs", "per sample", numeric=True),
+        Column("Licence"),
+        Column("Weights", "SHA-256", is_name=True),
+    ]
+    rows = [
+        Row(
+            (
+                clean(card.name),
+                clean(card.architecture),
+                clean(", ".join(_plain(key, value) for key, value in card.input.items() if value is not None)),
+                clean(card.pretraining or "not stated"),
+                MISSING if card.n_source_classes is None else str(card.n_source_classes),
+                str(len(card.layers)),
+                large(card.n_parameters),
+                large(card.flops),
+                clean(card.license or "not stated"),
+                clean(card.weights_sha256[:12]),
+            )
+        )
+        for card in ranking.sources
+        if not card.is_random
+    ]
+    return Table.of("What is known of each source", columns, rows)
+
+
+def _plain(key: str, value: Setting) -> str:
+    return str(value) if key == "kind" else f"{key} {value}"
+
+
+def discrepancy_table(ranking: Ranking) -> Table:
+    """How far each source's own data lie from the target."""
+    columns = [
+        NAME,
+        Column("Its own data", is_name=True),
+        Column("Measure"),
+        Column("Distance", numeric=True),
+        Column("p", "same distribution", numeric=True),
+    ]
+    rows = [
+        Row((clean(d.source), clean(d.source_data), clean(d.measure), number(d.value), number(d.p_value)))
+        for d in ranking.discrepancy
+    ]
+    return Table.of("Distance between a source's own data and the target, in its features", columns, rows)
+
+
+def _tags(candidate: Candidate, verdict: Verdict) -> tuple[str, ...]:
+    if candidate.control:
+        return (CONTROL_TAGS[candidate.control],)
+    if verdict.leader and candidate.source == verdict.leader.source:
+        return ("best",)
+    return ("tied",) if candidate.source in verdict.tied else ()
+
+
+def _score_columns(ranking: Ranking) -> list[Column]:
+    """One column per scorer, the one that ranks first, with its direction."""
+    columns = []
+    for name in _scorers(ranking):
+        score = next((c.scores[name] for c in ranking.candidates if name in c.scores), None)
+        hint = "" if score is None else "↑ higher is better" if score.higher_is_better else "↓ lower is better"
+        columns.append(Column(clean(name), hint, numeric=True))
+    return columns
+
+
+def _scorers(ranking: Ranking) -> tuple[str, ...]:
+    return ranking.rank_by, *(name for name in ranking.scorers if name != ranking.rank_by)
+
+
+def _score_cells(ranking: Ranking, candidate: Candidate) -> list[str]:
+    scores = (candidate.scores.get(name) for name in _scorers(ranking))
+    return [MISSING if s is None else with_error(s.value, s.standard_error) for s in scores]

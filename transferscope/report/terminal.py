@@ -1,0 +1,192 @@
+"""Results in a terminal: tables that fit 100 columns, and the verdict in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..results import Candidate, Evaluation, Failure, Ranking, Result, Score, Truth
+from .formats import MISSING, clean, duration, large, noun, percent, shorten, with_error
+from .study import gather
+from .tables import agreement_key, estimate, ranks
+from .verdict import Verdict, decide
+
+WIDTH = 100
+LONGEST = 80  # characters of a name; the saved result has it in full
+MOST_SKIPPED = 5  # unreadable samples that are named
+
+
+def ranking_table(ranking: Ranking) -> Table:
+    """Each source at its best layer, best first; controls are dim and named as such, ties are marked."""
+    verdict, places = decide(ranking), ranks(ranking)
+    table = _table(f"{shorten(ranking.target.name, 60)}: best layer of each source")
+    table.add_column("", justify="right")
+    table.add_column("source", overflow="fold", min_width=24)
+    table.add_column("", no_wrap=True)
+    table.add_column("layer", overflow="fold", max_width=14)
+    table.add_column(_fold(f"{ranking.rank_by} {_arrow(ranking)}"), justify="right", no_wrap=True)
+    table.add_column("params", justify="right", no_wrap=True)
+    table.add_column("path", overflow="fold", max_width=16)
+    for c in ranking.best():
+        score, card = c.scores.get(ranking.rank_by), ranking.card(c.source)
+        table.add_row(
+            str(places.get(c.source, "")),
+            _text(shorten(c.source, LONGEST)),
+            _text(_mark(c, verdict)),
+            _text(c.layer),
+            MISSING if score is None else with_error(score.value, score.standard_error),
+            large(card.n_parameters) if card else MISSING,
+            _text(_route(c)),
+            style="dim" if c.control else None,
+        )
+    return table
+
+
+def truth_table(truth: Truth) -> Table:
+    """Measured accuracies, highest first; controls are dim."""
+    [study], _ = gather(truth)
+    table = _table(f"{shorten(truth.target.name, 60)}: accuracy on {noun(truth.split.n_test, 'test sample')}")
+    table.add_column("source", overflow="fold", min_width=24)
+    table.add_column("strategy", overflow="fold")
+    table.add_column("layer", overflow="fold", max_width=18)
+    table.add_column("accuracy", justify="right", no_wrap=True)
+    table.add_column("seeds ±", justify="right", no_wrap=True)
+    table.add_column("test ±", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    for row in study.confirmed:
+        table.add_row(
+            _text(shorten(row.source, LONGEST)),
+            _text(row.strategy),
+            _text(row.layer),
+            percent(row.accuracy),
+            percent(row.spread),
+            percent(row.standard_error),
+            duration(row.seconds),
+            style="dim" if row.source in study.controls else None,
+        )
+    return table
+
+
+def agreement_table(evaluation: Evaluation) -> Table:
+    """Weighted Kendall, Spearman, Pearson and regret of every order, best first by target and strategy."""
+    table = _table(f"Agreement with measured accuracy ({100 * evaluation.level:.0f} % intervals)")
+    table.add_column("target", overflow="fold", min_width=12)
+    table.add_column("strategy", overflow="fold")
+    table.add_column("order by", overflow="fold")
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("weighted τ", justify="right", no_wrap=True)
+    table.add_column("Spearman", justify="right", no_wrap=True)
+    table.add_column("regret, points", justify="right", no_wrap=True)
+    above: tuple[str, str] | None = None
+    for a in sorted(evaluation.agreements, key=agreement_key):
+        again = above == (a.target, a.strategy)
+        above = a.target, a.strategy
+        table.add_row(
+            "" if again else _text(shorten(a.target, 40)),
+            "" if again else _text(a.strategy),
+            _text(a.scorer),
+            str(a.n_sources),
+            estimate(a.weighted_kendall),
+            estimate(a.spearman).partition(" ")[0],
+            estimate(a.regret_at_1, 100),
+        )
+    return table
+
+
+def summary(ranking: Ranking, truth: Truth | None = None) -> str:
+    """The verdict as lines of text: the headline, then what it rests on."""
+    studies, _ = gather([ranking] if truth is None else [ranking, truth])
+    verdict = decide(ranking, studies[0].confirmed, studies[0].controls)
+    return "\n".join([verdict.headline, *(f"- {text}" for text in verdict.details)])
+
+
+def print_result(result: Result) -> None:
+    """Print one result: its table, its sentences, and what went wrong."""
+    if isinstance(result, Evaluation):
+        _print(agreement_table(result), *_unmeasured(result))
+        return
+    if isinstance(result, Truth):
+        said = decide(None, gather(result)[0][0].confirmed, gather(result)[0][0].controls)
+        _print(truth_table(result), Text(said.headline), *_failures(result.failures))
+        return
+    skipped = [f"unreadable: {shorten(s.sample, 60)} ({shorten(s.reason, 60)})" for s in result.skipped[:MOST_SKIPPED]]
+    if len(result.skipped) > MOST_SKIPPED:
+        skipped.append(f"unreadable: {len(result.skipped) - MOST_SKIPPED} more, listed in the saved ranking")
+    warnings = (Text(f"warning: {clean(text)}", style="yellow") for text in result.warnings)
+    _print(
+        ranking_table(result), Text(summary(result)), *_failures(result.failures), *warnings, *map(Text, skipped)
+    )  # fmt: skip
+
+
+def print_scores(scores: Mapping[str, Score]) -> None:
+    """Print scores of features that were extracted elsewhere."""
+    table = _table(None)
+    table.add_column("scorer", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("better", no_wrap=True)
+    table.add_column("remark", overflow="fold")
+    for name, score in scores.items():
+        remarks = "; ".join((*score.warnings, *([score.error] if score.error else [])))
+        value = with_error(score.value, score.standard_error)
+        table.add_row(_text(name), value, "higher" if score.higher_is_better else "lower", _text(remarks))
+    _print(table)
+
+
+def _print(*parts: RenderableType) -> None:
+    """Print below each other, no wider than `WIDTH`; a log or a pipe gets the full width."""
+    console = Console(highlight=False)
+    console = Console(highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
+    for part in parts:
+        console.print(part)
+
+
+def _table(title: str | None) -> Table:
+    return Table(
+        title=title and Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+
+
+def _text(text: str) -> Text:
+    """Text as it is: names may hold what rich reads as markup, or what a terminal obeys."""
+    return Text(clean(text))
+
+
+def _fold(text: str) -> Text:
+    return Text(shorten(text, 22))
+
+
+def _route(candidate: Candidate) -> str:
+    """The kinds of data on the way: ``text → image``; a step that only fits a kind to the source adds none."""
+    kinds = [kind for step in candidate.path for kind in step.converter.split("->")]
+    return " → ".join(kind for place, kind in enumerate(kinds) if not place or kind != kinds[place - 1])
+
+
+def _mark(candidate: Candidate, verdict: Verdict) -> str:
+    if candidate.control:
+        return "twin" if candidate.control == "random" else "raw"
+    if verdict.leader and candidate.source == verdict.leader.source:
+        return "best"
+    return "tied" if candidate.source in verdict.tied else ""
+
+
+def _arrow(ranking: Ranking) -> str:
+    score = next((c.scores[ranking.rank_by] for c in ranking.candidates if ranking.rank_by in c.scores), None)
+    return "" if score is None else "↑" if score.higher_is_better else "↓"
+
+
+def _failures(failures: Iterable[Failure]) -> list[Text]:
+    return [Text(f"failed: {clean(f.source)}: {clean(f.reason)}", style="red") for f in failures]
+
+
+def _unmeasured(evaluation: Evaluation) -> list[Text]:
+    """Why values are missing, each reason once."""
+    notes = dict.fromkeys(
+        f"{a.scorer} on {a.target}, {a.strategy}: {a.weighted_kendall.note}"
+        for a in evaluation.agreements
+        if a.weighted_kendall.value is None and a.weighted_kendall.note
+    )
+    return [Text(clean(f"no value: {note}"), style="dim") for note in notes]
