@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -232,4 +233,15 @@ def large_ranking() -> Ranking:
     return make_ranking(entrants, similarity=(Similarity("cka_linear (debiased)", names, values),))
 
 
-Write = Callable[..., str]
+@pytest.fixture
+def make() -> SimpleNamespace:
+    """The builders above, for studies that are unlike the plain one."""
+    return SimpleNamespace(
+        ranking=make_ranking,
+        entrant=Entrant,
+        target=make_target,
+        truth=make_truth,
+        confirmed=make_confirmed,
+        agreement=make_agreement,
+        sources=(A, B, C),
+    )

@@ -23,12 +23,12 @@ _VARIABLES = {INK: "--ink", DIM: "--dim", LINE: "--line", PAPER: "--paper"} | {
 _STYLE = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib, so the layout is the same everywhere
-    "font.size": 12,
+    "font.size": 13,
     "text.color": INK,
     "text.parse_math": False,  # names are no mathematics
     "axes.edgecolor": LINE,
     "axes.labelcolor": DIM,
-    "axes.labelsize": 12,
+    "axes.labelsize": 13,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.facecolor": "none",

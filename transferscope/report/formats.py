@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 MISSING = "\u2013"  # an en dash
 NBSP = "\u00a0"  # keeps a value, its error and its unit on one line
@@ -84,7 +84,14 @@ def duration(seconds: float | None) -> str:
 
 def arrows(converter: str) -> str:
     """A converter's name as it is read: ``image → tokens``."""
-    return clean(converter).replace("->", " → ")
+    return clean(converter).replace("->", f"{NBSP}→{NBSP}")
+
+
+def route(converters: Iterable[str]) -> str:
+    """The kinds of data on the way; a step that only fits a kind to the source is not named beside others."""
+    kinds = [kind for name in converters for kind in name.split("->")]
+    way = [kind for place, kind in enumerate(kinds) if not place or kind != kinds[place - 1]]
+    return arrows("->".join(way)) or MISSING
 
 
 def noun(n: int, name: str) -> str:
@@ -99,20 +106,25 @@ def listed(names: list[str] | tuple[str, ...], most: int = 6) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
-def written_edits(edits: Mapping[str, float]) -> list[str]:
-    """What a path changed: counts, and shares of what they were taken from.
+TOTALS = ("samples", "tokens", "characters", "pixels", "seconds")
+TOTAL_OF = {"glyphs_missing": "characters"} | dict.fromkeys(
+    ("resized", "upscaled", "channels_dropped", "channels_repeated", "truncated", "padded", "mixed_to_mono",
+     "resampled", "band_lost"),
+    "samples",
+)  # fmt: skip
 
-    ``tokens_dropped`` is a share of ``tokens``; what has no total of its own name is a share of ``samples``.
+
+def written_edits(edits: Mapping[str, float]) -> list[str]:
+    """What a path changed: counts, and shares where it is known of what.
+
+    ``tokens_dropped`` is a share of ``tokens``, ``resized`` one of ``samples``; other counts stand alone.
     """
     lines = []
     for key, value in edits.items():
-        base = next((name for name in edits if key.startswith(f"{name}_")), "samples")
-        if key in ("samples", "tokens", "characters", "pixels", "seconds") and value:
-            continue  # a total, which its shares name
-        total = edits.get(base)
-        words = clean(key).replace("_", " ")
-        if total and key != base and value <= total:
-            lines.append(f"{words}: {count(value)} of {count(total)} {clean(base)} ({percent(value / total)})")
-        else:
-            lines.append(f"{words}: {count(value)}")
+        if key in TOTALS:
+            continue  # its shares name it
+        base = TOTAL_OF.get(key, key.partition("_")[0])
+        total = edits.get(base) if base in TOTALS else None
+        share = f" of {count(total)} {base} ({percent(value / total)})" if total else ""
+        lines.append(f"{clean(key).replace('_', ' ')}: {count(value)}{share}")
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +80,9 @@ def report(results: Result | str | Path | Iterable[Result | str | Path], out: st
         If there is nothing to report, a file is no saved result, or `out` cannot be written.
     """
     studies, evaluations = gather(results)
+    fill = _template(studies, evaluations)
     for left_out in WAYS_TO_SHRINK:
-        page = render(studies, evaluations, left_out).encode()
+        page = fill(left_out).encode()
         if len(page) <= LARGEST:
             break
     try:
@@ -90,8 +91,8 @@ def report(results: Result | str | Path | Iterable[Result | str | Path], out: st
         raise ResultError(f"{out}: the report cannot be written ({error.strerror}); choose another --out.") from None
 
 
-def render(studies: list[Study], evaluations: list[Evaluation], left_out: frozenset[str] = frozenset()) -> str:
-    """The page as text; `left_out` names parts that would make it too large: "layers", "plots"."""
+def _template(studies: list[Study], evaluations: list[Evaluation]) -> Callable[[frozenset[str]], str]:
+    """The page as a function of the parts to leave out: "layers", "plots"."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -103,10 +104,10 @@ def render(studies: list[Study], evaluations: list[Evaluation], left_out: frozen
     )
     environment.filters |= {"clean": clean, "duration": duration, "count": count, "shorten": shorten, "arrows": arrows}
     level = evaluations[0].level if evaluations else 0.9
-    sections = [_section(f"t{place}", study, level, left_out) for place, study in enumerate(studies, 1)]
+    sections = [_section(f"t{place}", study, level) for place, study in enumerate(studies, 1)]
     shown = {row for study in studies for row in study.agreements}
     strangers = [row for evaluation in evaluations for row in evaluation.agreements if row not in shown]
-    return environment.get_template("report.html").render(
+    return lambda left_out: environment.get_template("report.html").render(
         title=_title(studies),
         sections=sections,
         agreement=_agreement(strangers, None, level, with_target=True),
@@ -121,7 +122,7 @@ def _title(studies: list[Study]) -> str:
     return f"{names[0] if len(names) == 1 else noun(len(names), 'target') if names else 'Agreement'} · TransferScope"
 
 
-def _section(key: str, study: Study, level: float, left_out: frozenset[str]) -> Section:
+def _section(key: str, study: Study, level: float) -> Section:
     ranking = study.ranking
     verdict = decide(ranking, study.confirmed, study.controls)
     return Section(
@@ -132,8 +133,8 @@ def _section(key: str, study: Study, level: float, left_out: frozenset[str]) -> 
         classes=_classes(study),
         ranking=ranking_table(ranking, verdict) if ranking and ranking.candidates else None,
         notes=tuple(score_notes(ranking)) if ranking else (),
-        layers=layer_table(ranking) if ranking and _has_layers(ranking) and "layers" not in left_out else None,
-        plots=() if "plots" in left_out else tuple(_plots(key, study, verdict)),
+        layers=layer_table(ranking) if ranking and _has_layers(ranking) else None,
+        plots=tuple(_plots(key, study, verdict)),
         roads=tuple(_roads(ranking)) if ranking else (),
         confirmed=confirmation_table(study) if study.confirmed else None,
         agreement=_agreement(study.agreements, ranking.rank_by if ranking else None, level, with_target=False),

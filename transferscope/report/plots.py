@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 440  # fits a phone, and two beside each other on a desk
+WIDTH = 420  # fits a phone, and two beside each other on a desk
 MOST_CURVES = len(SERIES)  # lines told apart by colour, marker and dash; the rest are drawn in grey
 MOST_ALIKE = 24  # sources in the similarity matrix
 MARKERS = "osD^vPX"
@@ -65,7 +65,7 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
         if raw := _score(raw_input(ranking), by):
             axes.axvline(raw[0], color=SERIES[2], linestyle="--", linewidth=1.5, zorder=0, label="raw input")
         for y, candidate in enumerate(rows):  # names stand above their rows, so that bars get the whole width
-            label = f"{places[candidate.source]}  {shorten(candidate.source, 54)}"
+            label = f"{places[candidate.source]}  {shorten(candidate.source, 46)}"
             axes.text(0, y - 0.42, label, transform=axes.get_yaxis_transform(), va="center", backgroundcolor=PAPER)
         axes.set_yticks([])
         axes.set_ylim(len(rows) - 0.5, -0.75)
@@ -75,7 +75,8 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
 
     best = _score(rows[0], by)
     assert best is not None
-    finding = f"{rows[0].source} leads {len(rows)} sources by {by} with {number(best[0])}"
+    lead = "is the only source scored by" if len(rows) == 1 else f"leads {len(rows)} sources by"
+    finding = f"{rows[0].source} {lead} {by} ({number(best[0])})"
     if other := _score(twin(ranking, rows[0].source), by):
         finding += f"; its random twin has {number(other[0])}"
     if raw := _score(raw_input(ranking), by):
@@ -113,7 +114,7 @@ def _dot(
 
 def layer_plot(ranking: Ranking, key: str) -> Plot | None:
     """The primary score of every layer against its depth; one line per source."""
-    by = ranking.rank_by
+    by, places = ranking.rank_by, ranks(ranking)
     curves = []
     for best in ranking.best():
         card = ranking.card(best.source)
@@ -137,7 +138,7 @@ def layer_plot(ranking: Ranking, key: str) -> Plot | None:
         for k, (best, points) in enumerate(named):
             axes.plot(
                 *zip(*points, strict=True), color=SERIES[k], marker=MARKERS[k], markersize=5, linestyle=DASHES[k],
-                linewidth=1.8, zorder=3, label=shorten(best.source, 52),
+                linewidth=1.8, zorder=3, label=f"{places[best.source]}  {shorten(best.source, 42)}",
             )  # fmt: skip
         if raw := _score(raw_input(ranking), by):
             axes.axhline(raw[0], color=DIM, linestyle=":", linewidth=1.2, label="raw input")
@@ -148,9 +149,11 @@ def layer_plot(ranking: Ranking, key: str) -> Plot | None:
         _calm(axes, "both")
         figure.legend(loc="outside lower left", handlelength=3)
 
-    late = [shorten(best.source, 60) for best, points in curves if _is_last(ranking, best)]
-    early = len(curves) - len(late)
-    finding = f"{early} of {len(curves)} sources score best before their last layer, {len(late)} at it."
+    best = curves[0][0]
+    early = sum(not _is_last(ranking, best) for best, _ in curves)
+    finding = f"{early} of {len(curves)} sources score best before their last layer."
+    if len(curves) == 1:
+        finding = f"{best.source} scores best {'before' if early else 'at'} its last layer."
     height = 310 + 20 * (len(named) + 2)
     return Plot("Layers", draw(WIDTH, height, paint, key=key, finding=finding), finding)
 

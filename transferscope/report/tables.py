@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ..results import Agreement, Candidate, Confirmed, Estimate, Ranking, Setting
-from .formats import MISSING, NBSP, arrows, clean, count, duration, large, number, percent, with_error
+from .formats import MISSING, NBSP, clean, count, duration, large, number, percent, route, with_error
 from .study import Study
 from .verdict import Verdict
 
@@ -82,7 +82,7 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
             value,
             clean(candidate.layer),
             *more,
-            ", ".join(arrows(step.converter) for step in candidate.path) or MISSING,
+            route(step.converter for step in candidate.path),
             duration(candidate.seconds),
             large(card.n_parameters) if card else MISSING,
             large(card.flops) if card else MISSING,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..results import Candidate, Evaluation, Failure, Ranking, Result, Score, Truth
-from .formats import MISSING, clean, duration, large, noun, percent, shorten, with_error
+from .formats import MISSING, clean, duration, large, noun, percent, route, shorten, with_error
 from .study import gather
 from .tables import agreement_key, estimate, ranks
 from .verdict import Verdict, decide
@@ -40,7 +40,7 @@ def ranking_table(ranking: Ranking) -> Table:
             _text(c.layer),
             MISSING if score is None else with_error(score.value, score.standard_error),
             large(card.n_parameters) if card else MISSING,
-            _text(_route(c)),
+            _text(route(step.converter for step in c.path)),
             style="dim" if c.control else None,
         )
     return table
@@ -157,12 +157,6 @@ def _text(text: str) -> Text:
 
 def _fold(text: str) -> Text:
     return Text(shorten(text, 22))
-
-
-def _route(candidate: Candidate) -> str:
-    """The kinds of data on the way: ``text → image``; a step that only fits a kind to the source adds none."""
-    kinds = [kind for step in candidate.path for kind in step.converter.split("->")]
-    return " → ".join(kind for place, kind in enumerate(kinds) if not place or kind != kinds[place - 1])
 
 
 def _mark(candidate: Candidate, verdict: Verdict) -> str:
