@@ -71,7 +71,7 @@ def test_shortened_names_keep_both_ends_and_steer_nothing(text: str, width: int)
 def test_edits_are_shares_of_their_own_totals() -> None:
     edits = {
         "samples": 200.0, "tokens": 1000.0, "tokens_dropped": 25.0, "characters_dropped": 7.0, "resized": 50.0,
-        "seconds": 80.5, "seconds_dropped": 2.5, "odd_thing": 300.0,
+        "seconds": 80.5, "seconds_dropped": 2.5, "odd_thing": 300.0, "upscaled": 0.0, "tokens_unknown": 0.0,
     }  # fmt: skip
     assert [plain(line) for line in written_edits(edits)] == [
         "tokens dropped: 25 of 1 000 tokens (2.5 %)",
@@ -79,4 +79,5 @@ def test_edits_are_shares_of_their_own_totals() -> None:
         "resized: 50 of 200 samples (25.0 %)",
         "seconds dropped: 2.5 of 80.5 seconds (3.1 %)",
         "odd thing: 300",
+        "tokens unknown: 0 of 1 000 tokens (0.0 %)",
     ]

@@ -124,6 +124,8 @@ def written_edits(edits: Mapping[str, float]) -> list[str]:
         if key in TOTALS:
             continue  # its shares name it
         base = TOTAL_OF.get(key, key.partition("_")[0])
+        if base == "samples" and not value:
+            continue  # what happened to no sample is no change; that no token was lost is worth saying
         total = edits.get(base) if base in TOTALS else None
         share = f" of {count(total)} {base} ({percent(value / total)})" if total else ""
         lines.append(f"{clean(key).replace('_', ' ')}: {count(value)}{share}")

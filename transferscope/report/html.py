@@ -168,7 +168,8 @@ def _facts(study: Study) -> str:
     named = {"image": "image", "audio": "sound", "text": "text"}[target.modality]
     facts = f"{noun(target.n_samples, named)}, {len(target.classes)} classes"
     if target.class_counts:
-        facts += f" of {count(min(target.class_counts))} to {count(max(target.class_counts))}"
+        low, high = min(target.class_counts), max(target.class_counts)
+        facts += f" of {count(low)}" + (f" to {count(high)}" if high > low else "")
     if target.n_groups is not None:
         facts += f", {noun(target.n_groups, 'group')}"
     train, validation, test = map(count, (split.n_train, split.n_validation, split.n_test))

@@ -9,7 +9,7 @@ from ..results import Candidate, Confirmed, Ranking, Similarity
 from .canvas import DIM, INK, LINE, PAPER, SERIES, draw
 from .formats import MISSING, listed, number, percent, shorten
 from .study import Study
-from .tables import ranks
+from .tables import higher_is_better, ranks
 from .verdict import NOISE, Verdict, raw_input, twin
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def _score(candidate: Candidate | None, by: str) -> tuple[float, float] | None:
 
 
 def _axis_label(ranking: Ranking) -> str:
-    score = next((c.scores[ranking.rank_by] for c in ranking.candidates if ranking.rank_by in c.scores), None)
-    direction = "" if score is None else f" ({'higher' if score.higher_is_better else 'lower'} is better)"
+    higher = higher_is_better(ranking, ranking.rank_by)
+    direction = "" if higher is None else f" ({'higher' if higher else 'lower'} is better)"
     return f"{shorten(ranking.rank_by, 40)}{direction}"
 
 
@@ -58,9 +58,8 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
         axes = figure.add_subplot()
         for y, candidate in enumerate(rows):
             other = twin(ranking, candidate.source)
-            if found := _score(other, by):
-                axes.plot([_score(candidate, by)[0], found[0]], [y, y], color=LINE, linewidth=1.2, zorder=1)  # type: ignore[index]
-                _dot(axes, found, y, SERIES[1], "D", filled=False)
+            if found := _score(other, by):  # a little lower, so that equal values are both seen
+                _dot(axes, found, y + 0.18, SERIES[1], "D", filled=False)
             _dot(axes, _score(candidate, by), y, SERIES[0] if candidate.source in leading else DIM, "o")
         if raw := _score(raw_input(ranking), by):
             axes.axvline(raw[0], color=SERIES[2], linestyle="--", linewidth=1.5, zorder=0, label="raw input")
@@ -234,19 +233,15 @@ def _confirmation_plot(study: Study, ranking: Ranking, strategy: str, key: str) 
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for row, (x, half) in points:
-            control = row.source in study.controls
-            color = SERIES[1] if control else SERIES[0]
-            y, error = 100 * row.accuracy, 100 * NOISE * row.standard_error
-            axes.plot([x - half, x + half], [y, y], color=color, linewidth=1, alpha=0.5, zorder=1)
-            axes.plot([x, x], [y - error, y + error], color=color, linewidth=1, alpha=0.5, zorder=1)
-            face = PAPER if control else color
-            axes.plot([x], [y], "D" if control else "o", color=color, markerfacecolor=face, markersize=7, zorder=3)
-            if not control:
-                axes.annotate(
-                    str(places.get(row.source, "")), (x, y), xytext=(6, 5), textcoords="offset points", zorder=4,
-                    fontweight="bold",
-                )  # fmt: skip
+        labels: dict[tuple[float, float], list[int]] = {}
+        for row, at in points:
+            _cross(axes, row, at, control=row.source in study.controls)
+            if row.source in places:
+                labels.setdefault((at[0], 100 * row.accuracy), []).append(places[row.source])
+        for spot, numbers in labels.items():
+            text = ", ".join(map(str, sorted(numbers)))
+            axes.annotate(text, spot, xytext=(6, 5), textcoords="offset points", zorder=4, fontweight="bold")
+        axes.set_ylim(top=min(axes.get_ylim()[1], 101))
         axes.set_xlabel(f"estimate: {_axis_label(ranking)}")
         axes.set_ylabel("measured test accuracy, %")
         _calm(axes, "both")
@@ -260,6 +255,16 @@ def _confirmation_plot(study: Study, ranking: Ranking, strategy: str, key: str) 
     return Plot(
         f"Estimate and measured accuracy: {strategy}", draw(WIDTH, 340, paint, key=key, finding=finding), caption
     )
+
+
+def _cross(axes: Axes, row: Confirmed, at: tuple[float, float], *, control: bool) -> None:
+    """One source with its two intervals."""
+    (x, half), color = at, SERIES[1] if control else SERIES[0]
+    y, error = 100 * row.accuracy, 100 * NOISE * row.standard_error
+    axes.plot([x - half, x + half], [y, y], color=color, linewidth=1, alpha=0.5, zorder=1)
+    axes.plot([x, x], [y - error, y + error], color=color, linewidth=1, alpha=0.5, zorder=1)
+    face = PAPER if control else color
+    axes.plot([x], [y], "D" if control else "o", color=color, markerfacecolor=face, markersize=7, zorder=3)
 
 
 def _agreement(study: Study, ranking: Ranking, strategy: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ..results import Agreement, Candidate, Confirmed, Estimate, Ranking, Setting
+from ..scorers.registry import SCORERS
 from .formats import MISSING, NBSP, clean, count, duration, large, number, percent, route, with_error
 from .study import Study
 from .verdict import Verdict
@@ -24,6 +25,7 @@ class Column:
     hint: str = ""
     numeric: bool = False
     is_name: bool = False
+    is_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ NAME = Column("Source", is_name=True)
 def ranks(ranking: Ranking) -> dict[str, int]:
     """Places of the sources, controls left out: the numbers that tables and plots share."""
     return {c.source: place for place, c in enumerate((c for c in ranking.best() if not c.control), 1)}
+
+
+def higher_is_better(ranking: Ranking, scorer: str) -> bool | None:
+    """A scorer's direction; None where it is neither in the results nor installed."""
+    found = next((c.scores[scorer] for c in ranking.candidates if scorer in c.scores), None)
+    if found is None and scorer not in SCORERS:
+        return None
+    return (found or SCORERS[scorer]).higher_is_better
 
 
 def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
@@ -182,7 +192,7 @@ def agreement_table(agreements: Sequence[Agreement], rank_by: str | None, level:
         Column("Strategy"),
         Column("Sources", numeric=True),
         *(Column(title, interval, numeric=True) for title in PAPER_NAMES.values()),
-        *([Column("Remark")] if remarks else []),
+        *([Column("Remark", is_text=True)] if remarks else []),
     ]
     in_order = sorted(agreements, key=agreement_key)
     rows = [
@@ -232,7 +242,7 @@ def card_table(ranking: Ranking) -> Table:
     columns = [
         NAME,
         Column("Architecture", is_name=True),
-        Column("Input"),
+        Column("Input", is_text=True),
         Column("Pretrained on"),
         Column("Classes", "of its head", numeric=True),
         Column("Layers", numeric=True),
@@ -294,8 +304,8 @@ def _score_columns(ranking: Ranking) -> list[Column]:
     """One column per scorer, the one that ranks first, with its direction."""
     columns = []
     for name in _scorers(ranking):
-        score = next((c.scores[name] for c in ranking.candidates if name in c.scores), None)
-        hint = "" if score is None else "↑ higher is better" if score.higher_is_better else "↓ lower is better"
+        higher = higher_is_better(ranking, name)
+        hint = "" if higher is None else "↑ higher is better" if higher else "↓ lower is better"
         columns.append(Column(clean(name), hint, numeric=True))
     return columns
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..results import Candidate, Evaluation, Failure, Ranking, Result, Score, Truth
-from .formats import MISSING, clean, duration, large, noun, percent, route, shorten, with_error
+from .formats import MISSING, clean, duration, large, listed, noun, percent, route, shorten, with_error
 from .study import gather
-from .tables import agreement_key, estimate, ranks
+from .tables import agreement_key, estimate, higher_is_better, ranks
 from .verdict import Verdict, decide
 
 WIDTH = 100
@@ -86,7 +86,7 @@ def agreement_table(evaluation: Evaluation) -> Table:
         again = above == (a.target, a.strategy)
         above = a.target, a.strategy
         table.add_row(
-            "" if again else _text(shorten(a.target, 40)),
+            "" if again else _text(shorten(a.target, 28)),
             "" if again else _text(a.strategy),
             _text(a.scorer),
             str(a.n_sources),
@@ -168,8 +168,7 @@ def _mark(candidate: Candidate, verdict: Verdict) -> str:
 
 
 def _arrow(ranking: Ranking) -> str:
-    score = next((c.scores[ranking.rank_by] for c in ranking.candidates if ranking.rank_by in c.scores), None)
-    return "" if score is None else "↑" if score.higher_is_better else "↓"
+    return {True: "↑", False: "↓", None: ""}[higher_is_better(ranking, ranking.rank_by)]
 
 
 def _failures(failures: Iterable[Failure]) -> list[Text]:
@@ -177,10 +176,10 @@ def _failures(failures: Iterable[Failure]) -> list[Text]:
 
 
 def _unmeasured(evaluation: Evaluation) -> list[Text]:
-    """Why values are missing, each reason once."""
-    notes = dict.fromkeys(
-        f"{a.scorer} on {a.target}, {a.strategy}: {a.weighted_kendall.note}"
-        for a in evaluation.agreements
-        if a.weighted_kendall.value is None and a.weighted_kendall.note
-    )
-    return [Text(clean(f"no value: {note}"), style="dim") for note in notes]
+    """Why values are missing, each reason once with the orders it concerns."""
+    found: dict[str, list[str]] = {}
+    for a in evaluation.agreements:
+        if a.weighted_kendall.value is None and a.weighted_kendall.note:
+            names = found.setdefault(a.weighted_kendall.note, [])
+            names += [a.scorer] * (a.scorer not in names)
+    return [Text(clean(f"no value for {listed(names)}: {note}"), style="dim") for note, names in found.items()]
