@@ -1,126 +1,233 @@
-"""Features and labels from outside: checked, copied to float64, and coded; the caller's arrays stay as they are."""
+"""Features and labels from outside: checked, as float64, and coded; the caller's arrays stay as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, Literal
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import ScoreError
+from ..errors import ScoreError, UnknownNameError
 
+Array = NDArray[np.float64]
 Task = Literal["classification", "multilabel", "regression"]
+TASKS: tuple[Task, ...] = get_args(Task)
 
 
-def as_float64(values: Any, *, name: str, caller: str) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What features are scored against: classes as codes, or columns of numbers.
+
+    Attributes
+    ----------
+    task : Task
+    codes : ndarray of shape (n_samples,), or None
+        Dense class numbers 0..K-1; None for other tasks.
+    classes : tuple
+        What each code stands for, in sorted order; empty for other tasks.
+    values : ndarray of shape (n_samples, n_columns), or None
+        The columns of other tasks.
+    """
+
+    task: Task
+    codes: NDArray[np.int64] | None = None
+    classes: tuple[Hashable, ...] = ()
+    values: Array | None = None
+
+    def __len__(self) -> int:
+        kept = self.values if self.codes is None else self.codes
+        assert kept is not None
+        return len(kept)
+
+    def columns(self, rows: slice = slice(None)) -> Array:
+        """Label columns of some rows, (n_rows, n_columns): one-hot for classes."""
+        if self.codes is None:
+            assert self.values is not None
+            return self.values[rows]
+        return np.eye(len(self.classes))[self.codes[rows]]
+
+
+def check_inputs(
+    features: Any,
+    labels: Any,
+    *,
+    caller: str,
+    task: Task | None = None,
+    tasks: Sequence[Task] = TASKS,
+    fewest_classes: int = 2,
+    name: str = "features",
+) -> tuple[Array, Targets]:
+    """Features as float64 and their targets, once everything a scorer takes for granted has been checked.
+
+    Parameters
+    ----------
+    features, labels
+        As the caller's docstring says. The task is told from `labels` when it is None: 0/1 columns are multi-label,
+        other 2-d arrays and floating numbers are regression targets, and anything else is classes.
+    caller, name : str
+        For messages: the scorer, and what it calls its matrix.
+    tasks : sequence of Task
+        Those the scorer is defined for.
+    fewest_classes : int, default=2
+
+    Raises
+    ------
+    ScoreError
+        If shapes or lengths disagree, values are not finite numbers, labels are missing, there are too few
+        classes, or the scorer is not defined for the task.
+    UnknownNameError
+        If there is no such task.
+    """
+    values = as_float64(features, name=name, caller=caller)
+    if task is None:
+        told = _tell_task(labels)
+        task = "classification" if tuple(tasks) == ("classification",) and told == "regression" else told
+    check_task(task, tasks, caller)
+    if task == "classification":
+        codes, classes = _code_labels(labels, len(values), caller, name)
+        if len(classes) < fewest_classes:
+            raise ScoreError(
+                f"{caller}: all {len(codes)} labels are of one class, {classes[0]!r}; expected at least 2 classes."
+            )
+        return values, Targets(task, codes, classes)
+    columns = _to_numpy(labels, name="targets", caller=caller)
+    columns = as_float64(columns[:, None] if columns.ndim == 1 else columns, name="targets", caller=caller)
+    if len(columns) != len(values):
+        raise ScoreError(
+            f"{caller}: {len(values)} rows of {name} but {len(columns)} rows of targets; give one per sample."
+        )
+    return values, Targets(task, values=columns)
+
+
+def check_task(task: str, tasks: Sequence[Task], caller: str) -> None:
+    """Refuse a task that does not exist, or that `caller` is not defined for."""
+    if task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    if task not in tasks:
+        raise ScoreError(f"{caller} is not defined for {task}; it is for {', '.join(tasks)}.")
+
+
+def as_float64(values: Any, *, name: str, caller: str) -> Array:
     """A 2-d float64 array of finite values from a NumPy array or a torch tensor on any device.
 
     Raises
     ------
     ScoreError
-        If it is not 2-d, is empty, or holds NaN or infinite values.
+        If it is not 2-d, is empty, is not numeric, or holds NaN or infinite values.
     """
-    array = _to_numpy(values)
+    array = _to_numpy(values, name=name, caller=caller)
     if array.ndim != 2 or 0 in array.shape:
         raise ScoreError(
-            f"{caller}: {name} must be of shape (n_samples, n_columns) with at least one of each, got {array.shape}."
+            f"{caller}: {name} are of shape {array.shape}; expected (n_samples, n_columns) with at least one of each. "
+            "Pool tokens or pixels to one row per sample first."
         )
     if array.dtype.kind not in "fiub":
-        raise ScoreError(f"{caller}: {name} must be numbers, got dtype {array.dtype}.")
+        raise ScoreError(f"{caller}: {name} are of dtype {array.dtype}; expected real numbers.")
     array = array.astype(np.float64, copy=False)
     finite = np.isfinite(array)
     if not finite.all():
         rows = np.flatnonzero(~finite.all(axis=1))
         raise ScoreError(
             f"{caller}: {name} hold {np.isnan(array).sum()} NaN and {np.isinf(array).sum()} infinite values in "
-            f"{len(rows)} rows, the first at row {rows[0]}; drop those rows or mend what made them."
+            f"{len(rows)} rows, the first at row {rows[0]}; expected finite numbers. Drop those rows or mend what "
+            "made them."
         )
     return array
 
 
 def storage_eps(values: Any) -> float:
-    """Machine epsilon of the type the values were stored in; half types count as float32.
+    """Machine epsilon of the type the values were stored in: float64's for whole numbers, which are exact.
 
-    Rounding noise of the stored type would otherwise pass for signal in directions that hold none. Half types
-    would cut away signal too if taken at their word.
+    Half types count as float32: they come out of arithmetic that keeps more, and taken at their word they would
+    cut signal away.
     """
     dtype = str(getattr(values, "dtype", "float64"))
-    return float(np.finfo(np.float64 if dtype.endswith(("float64", "int64", "int32")) else np.float32).eps)
+    return float(np.finfo(np.float32 if "float" in dtype and "64" not in dtype else np.float64).eps)
 
 
-def code_labels(labels: Any, *, n_samples: int, caller: str) -> tuple[np.ndarray, tuple[Hashable, ...]]:
-    """Dense codes 0..K-1 of the classes that occur, and those classes; labels of any hashable kind.
-
-    Raises
-    ------
-    ScoreError
-        If there is not one label per sample, or fewer than two classes.
-    """
-    names = _names(labels)
-    if len(names) != n_samples:
-        raise ScoreError(f"{caller}: {n_samples} rows of features but {len(names)} labels; give one label per row.")
-    if any(name is None or name != name for name in names):
-        raise ScoreError(f"{caller}: some labels are missing (None or NaN); label or drop those rows.")
-    index: dict[Hashable, int] = {}
-    codes = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.int64)
-    if len(index) < 2:
-        raise ScoreError(f"{caller}: all {n_samples} labels are of one class, {names[0]!r}; expected at least 2.")
-    order = _sorted_order(list(index))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    classes = list(index)
-    return rank[codes], tuple(classes[i] for i in order)
-
-
-def as_targets(labels: Any, *, n_samples: int, task: Task | None, caller: str) -> tuple[np.ndarray, Task]:
-    """Label columns: one-hot for classes, else the given ones as float64; the task is told from them when None.
-
-    A 2-d array or 1-d floating numbers are regression targets (0/1 columns included); anything else is classes.
-    """
-    array = labels if isinstance(labels, np.ndarray) else _to_numpy(labels) if _is_tensor(labels) else None
-    if task is None:
-        continuous = array is not None and (array.ndim == 2 or array.dtype.kind == "f")
-        task = "regression" if continuous else "classification"
-    if task == "classification":
-        codes, classes = code_labels(labels, n_samples=n_samples, caller=caller)
-        return np.eye(len(classes))[codes], task
-    values = np.asarray(_to_numpy(labels))
-    values = values[:, None] if values.ndim == 1 else values
-    targets = as_float64(values, name="targets", caller=caller)
-    if len(targets) != n_samples:
-        raise ScoreError(f"{caller}: {n_samples} rows of features but {len(targets)} rows of targets.")
-    return targets, task
-
-
-def _names(labels: Any) -> list[Hashable]:
-    """Labels as plain Python values, so that equal ones compare equal whatever array held them."""
-    if _is_tensor(labels) or isinstance(labels, np.ndarray):
-        array = _to_numpy(labels)
-        if array.ndim != 1:
-            raise ScoreError(
-                f"labels must be of shape (n_samples,), got {array.shape}; classes are one value per row."
-            )
-        return list(array.tolist())
-    return list(labels)
-
-
-def _sorted_order(classes: Sequence[Any]) -> list[int]:
-    """Positions in sorted order, by type and text where values do not compare."""
+def sorted_classes(classes: Iterable[Any]) -> tuple[Any, ...]:
+    """Distinct classes in sorted order, by type and text where they do not compare."""
+    distinct = list(dict.fromkeys(classes))
     try:
-        return sorted(range(len(classes)), key=lambda i: classes[i])
+        return tuple(sorted(distinct))
     except TypeError:
-        return sorted(range(len(classes)), key=lambda i: (type(classes[i]).__name__, str(classes[i])))
+        return tuple(sorted(distinct, key=lambda name: (type(name).__name__, str(name))))
 
 
-def _is_tensor(values: Any) -> bool:
-    return hasattr(values, "detach")
+def _code_labels(
+    labels: Any, n_samples: int, caller: str, name: str
+) -> tuple[NDArray[np.int64], tuple[Hashable, ...]]:
+    """Dense codes 0..K-1 of the classes that occur, and those classes; labels of any hashable kind."""
+    found = _names(labels, caller)
+    if len(found) != n_samples:
+        raise ScoreError(f"{caller}: {n_samples} rows of {name} but {len(found)} labels; give one label per row.")
+    missing = [row for row, label in enumerate(found) if label is None or (label != label) is not False]
+    if missing:  # NaN, and pandas.NA, differ from themselves
+        raise ScoreError(
+            f"{caller}: {len(missing)} labels are missing (None or NaN), the first at row {missing[0]}; "
+            "label or drop those rows."
+        )
+    fraction = next((label for label in found if isinstance(label, float) and not label.is_integer()), None)
+    if fraction is not None:
+        raise ScoreError(
+            f"{caller}: labels hold fractions such as {fraction:g}; expected classes. For numeric targets use a "
+            "scorer of regression; if these are class names, give them as strings."
+        )
+    classes = sorted_classes(found)
+    index = {label: code for code, label in enumerate(classes)}
+    return np.array([index[label] for label in found], dtype=np.int64), classes
 
 
-def _to_numpy(values: Any) -> np.ndarray:
+def _names(labels: Any, caller: str) -> list[Any]:
+    """Labels as plain Python values, so that equal ones compare equal whatever held them."""
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise ScoreError(f"{caller}: labels are a {type(labels).__name__}; expected a sequence, one per sample.")
+    if hasattr(labels, "dtype") and hasattr(labels, "ndim"):
+        array = _to_numpy(labels, name="labels", caller=caller)
+        if array.ndim != 1:
+            raise ScoreError(f"{caller}: labels are of shape {array.shape}; expected one class per row, (n_samples,).")
+        return list(array.tolist())
+    # 0-d tensors hash by identity, so each would be a class of its own
+    found = [label.item() if getattr(label, "shape", None) == () else label for label in labels]
+    for row, label in enumerate(found):
+        try:
+            hash(label)
+        except TypeError:
+            raise ScoreError(
+                f"{caller}: the label at row {row} is a {type(label).__name__}; expected one hashable value, "
+                "such as a string or an integer."
+            ) from None
+    return found
+
+
+def _tell_task(labels: Any) -> Task:
+    """The task that labels are for, from their shape and type."""
+    if hasattr(labels, "to_numpy"):  # a pandas frame or series
+        labels = labels.to_numpy()
+    if not hasattr(labels, "dtype"):
+        first = next(iter(labels), None) if isinstance(labels, Sequence) else None
+        if not isinstance(first, float | list | np.ndarray | np.floating):
+            return "classification"
+        try:
+            labels = np.asarray(labels)
+        except ValueError:  # of unequal lengths; what expects classes will say so
+            return "classification"
+    if getattr(labels, "ndim", 1) == 2:
+        kind = str(labels.dtype)
+        return "multilabel" if "float" not in kind and bool(((labels == 0) | (labels == 1)).all()) else "regression"
+    return "regression" if "float" in str(labels.dtype) else "classification"
+
+
+def _to_numpy(values: Any, *, name: str, caller: str) -> np.ndarray:
     """NumPy as it is; a tensor detached, on the CPU, and out of the types that NumPy lacks."""
-    if _is_tensor(values):
+    if hasattr(values, "detach"):
         values = values.detach().cpu()
         if str(values.dtype) == "torch.bfloat16":
             values = values.float()
-        return values.numpy()
-    return np.asarray(values)
+        return np.asarray(values.numpy())
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ScoreError(f"{caller}: rows of {name} are of unequal lengths; expected a rectangular array.") from None

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ScoreError
-from .arrays import Task, as_float64, as_targets, storage_eps
+from .arrays import Array, Targets, Task, check_inputs, sorted_classes, storage_eps
 
-Array = NDArray[np.float64]
 FAR = 1e4  # squared mean over squared spread from which forming X'X would cost the small directions their digits
+BLOCK = 4096  # rows whose label columns are in memory at a time
+EPS = float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spectrum:
     """What scorers need of a feature matrix X and label columns Y, however it was computed.
 
@@ -34,62 +35,87 @@ class Spectrum:
     projections: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Count, mean and scatter of features, and their products with label columns; disjoint ones add up.
 
     Everything is float64 about the mean, so that a large common offset costs no digits. ``a + b`` is the moments of
-    both sets of rows (Chan, Golub and LeVeque, The American Statistician 1983), whatever the split and order.
+    both sets of rows (Chan, Golub and LeVeque, The American Statistician 1983) whatever the split and order, and
+    whatever classes each holds: a stream of batches needs O(n_features**2 + n_features * n_columns) memory.
 
     Attributes
     ----------
     n_samples : int
     mean : ndarray of shape (n_features,)
+    classes : tuple, or None
+        What the one-hot columns stand for; None for other targets.
     target_sum, target_square : ndarray of shape (n_columns,)
         Sums of the label columns and of their squares: class counts, for one-hot columns.
     cross : ndarray of shape (n_features, n_columns)
         Sum of (x - mean) y'.
     gram : ndarray of shape (n_features, n_features), or None
         Sum of (x - mean) (x - mean)'; None while `rows` are kept instead.
-    rows : ndarray of shape (n_samples, n_features), or None
-        The centred rows themselves, while there are no more of them than features.
+    rows, row_targets : ndarrays of shape (n_samples, n_features) and (n_samples, n_columns), or None
+        The centred rows themselves and their label columns, while there are no more of them than features.
     eps : float
         Machine epsilon of the type the features were stored in.
     """
 
     n_samples: int
     mean: Array
+    classes: tuple[Hashable, ...] | None
     target_sum: Array
     target_square: Array
     cross: Array
     gram: Array | None
     rows: Array | None
+    row_targets: Array | None
     eps: float
 
     @classmethod
-    def of(cls, features: Any, labels: Any, *, task: Task | None = None, caller: str = "Moments") -> Moments:
+    def from_features(cls, features: Any, targets: Any, *, task: Task | None = None) -> Moments:
         """Moments of one batch of rows, or of all of them.
 
         Parameters
         ----------
         features : array or tensor of shape (n_samples, n_features)
-        labels : sequence of classes, or array of shape (n_samples, n_columns)
-            For adding batches up, give one-hot columns over all classes (a batch may lack some).
+        targets : classes of shape (n_samples,), or targets of shape (n_samples,) or (n_samples, n_columns)
+        task : Task, optional
+            Told from `targets` when not given.
+
+        Raises
+        ------
+        ScoreError
+            If shapes disagree or values are not finite. A batch may hold a single class.
         """
-        values = as_float64(features, name="features", caller=caller)
-        targets, _ = as_targets(labels, n_samples=len(values), task=task, caller=caller)
+        values, checked = check_inputs(features, targets, caller="Moments", task=task, fewest_classes=1)
+        return cls.from_checked(values, checked, storage_eps(features))
+
+    @classmethod
+    def from_checked(cls, values: Array, targets: Targets, eps: float) -> Moments:
+        """Moments of what `check_inputs` returned; `eps` is `storage_eps` of the features as they came."""
         mean = values.mean(axis=0)
         centred = values - mean
         wide = values.shape[0] <= values.shape[1]
+        n_columns = targets.columns(slice(1)).shape[1]
+        total, square, cross = np.zeros(n_columns), np.zeros(n_columns), np.zeros((len(mean), n_columns))
+        for start in range(0, len(values), BLOCK):
+            block = slice(start, start + BLOCK)
+            columns = targets.columns(block)
+            total += columns.sum(axis=0)
+            square += np.square(columns).sum(axis=0)
+            cross += centred[block].T @ columns
         return cls(
             n_samples=len(values),
             mean=mean,
-            target_sum=targets.sum(axis=0),
-            target_square=np.square(targets).sum(axis=0),
-            cross=centred.T @ targets,
+            classes=targets.classes if targets.task == "classification" else None,
+            target_sum=total,
+            target_square=square,
+            cross=cross,
             gram=None if wide else centred.T @ centred,
             rows=centred if wide else None,
-            eps=storage_eps(features),
+            row_targets=targets.columns() if wide else None,
+            eps=eps,
         )
 
     @property
@@ -102,29 +128,32 @@ class Moments:
         """Sum of (x - mean) (x - mean)'."""
         if self.gram is not None:
             return self.gram
-        assert self.rows is not None
-        return self.rows.T @ self.rows
+        rows = _kept(self.rows)
+        return rows.T @ rows
 
     def __add__(self, other: Moments) -> Moments:
-        if self.cross.shape != other.cross.shape:
-            raise ScoreError(
-                f"moments of shapes {self.cross.shape} and {other.cross.shape} do not add up; give both the same "
-                "features and label columns."
-            )
-        n = self.n_samples + other.n_samples
-        gap = other.mean - self.mean
-        mean = self.mean + gap * (other.n_samples / n)
-        moved = np.outer(self.mean - mean, self.target_sum) + np.outer(other.mean - mean, other.target_sum)
-        between = np.outer(gap, gap) * (self.n_samples * other.n_samples / n)
+        a, b = _aligned(self, other)
+        n = a.n_samples + b.n_samples
+        gap = b.mean - a.mean
+        mean = a.mean + gap * (b.n_samples / n)
+        rows = row_targets = gram = None
+        if n <= a.n_features:
+            rows = np.concatenate([_kept(m.rows) + (m.mean - mean) for m in (a, b)])
+            row_targets = np.concatenate([_kept(m.row_targets) for m in (a, b)])
+        else:
+            gram = a.scatter + b.scatter + np.outer(gap, gap * (a.n_samples * b.n_samples / n))
+        moved = np.outer(a.mean - mean, a.target_sum) + np.outer(b.mean - mean, b.target_sum)
         return Moments(
             n_samples=n,
             mean=mean,
-            target_sum=self.target_sum + other.target_sum,
-            target_square=self.target_square + other.target_square,
-            cross=self.cross + other.cross + moved,
-            gram=self.scatter + other.scatter + between,
-            rows=None,
-            eps=max(self.eps, other.eps),
+            classes=a.classes,
+            target_sum=a.target_sum + b.target_sum,
+            target_square=a.target_square + b.target_square,
+            cross=a.cross + b.cross + moved,
+            gram=gram,
+            rows=rows,
+            row_targets=row_targets,
+            eps=max(a.eps, b.eps),
         )
 
     @cached_property
@@ -135,27 +164,32 @@ class Moments:
         """
         matrix = self.scatter if self.rows is None else self.rows @ self.rows.T
         values, vectors = np.linalg.eigh(matrix)
-        keep = values > self._floor(values[-1])
+        keep = values > self._floor(max(float(values[-1]), 0.0))
         return values[keep][::-1], vectors[:, keep][:, ::-1]
 
+    @property
+    def rank(self) -> int:
+        """Number of directions in which the features vary by more than rounding noise."""
+        return len(self.factors[0])
+
     def _floor(self, largest: float) -> float:
-        """Squared singular value below which there is only rounding noise: of storing, or of this arithmetic."""
-        longest = max(self.n_samples, self.n_features)
-        stored = longest * self.eps * np.sqrt(max(largest, 0.0))
-        # a large offset was rounded too: noise of that size in every entry
-        offset = (np.sqrt(self.n_samples) + np.sqrt(self.n_features)) * self.eps * float(np.abs(self.mean).max())
-        arithmetic = longest * np.finfo(np.float64).eps * max(largest, 0.0)
-        return max(stored**2, offset**2, arithmetic, 0.0)
+        """Squared singular value below which there is only rounding noise: of storing, or of this arithmetic.
+
+        Independent errors of size e in every entry have norm e (sqrt(N) + sqrt(D)). They are relative to the
+        values as stored, so a large mean counts too. ``max(N, D)`` in its place, numpy's rule for one matrix,
+        would cut more and more true directions as samples are added.
+        """
+        n, d = self.n_samples, self.n_features
+        stored = (np.sqrt(n) + np.sqrt(d)) * self.eps * max(np.sqrt(largest), float(np.abs(self.mean).max()))
+        return max(stored**2, max(n, d) * EPS * largest)
 
     @cached_property
     def centred(self) -> Spectrum:
-        """Spectrum of the features about their mean; the label columns need not be centred."""
+        """Spectrum of the features about their mean; the label columns are as they are."""
         values, vectors = self.factors
-        if self.rows is None:
-            return Spectrum(values, (vectors.T @ self.cross) / np.sqrt(values)[:, None])
-        # U'Y from U and the rows' own cross products: U' Y = diag(1/s) V' X'Y with V = X'U diag(1/s)
-        right = self.rows.T @ (vectors / np.sqrt(values))
-        return Spectrum(values, (right.T @ self.cross) / np.sqrt(values)[:, None])
+        if self.row_targets is not None:
+            return Spectrum(values, vectors.T @ self.row_targets)
+        return Spectrum(values, (vectors.T @ self.cross) / np.sqrt(values)[:, None])
 
     @cached_property
     def uncentred(self) -> Spectrum:
@@ -175,14 +209,12 @@ class Moments:
         small[np.arange(k), np.arange(k)] = scale
         small[k, :k], small[k, k] = np.sqrt(self.n_samples) * along, np.sqrt(self.n_samples) * rest
         known = np.vstack([self.centred.projections, self.target_sum / np.sqrt(self.n_samples)])
-        largest = values[0] if k else 0.0
-        longest, eps = max(self.n_samples, self.n_features), np.finfo(np.float64).eps
-        if self.n_samples * float(self.mean @ self.mean) > FAR * largest:
+        if self.n_samples * float(self.mean @ self.mean) > FAR * (values[0] if k else 0.0):
             left, singular, _ = np.linalg.svd(small)
-            squares, floor = singular**2, (longest * eps) ** 2
+            squares, floor = singular**2, ((k + 1) * EPS) ** 2
         else:
             squares, left = np.linalg.eigh(small @ small.T)
-            squares, left, floor = squares[::-1], left[:, ::-1], longest * eps
+            squares, left, floor = squares[::-1], left[:, ::-1], (k + 1) * EPS
         keep = (squares > floor * squares[0]) & (squares > 0)
         return Spectrum(squares[keep], left[:, keep].T @ known)
 
@@ -190,3 +222,57 @@ class Moments:
         """U of the centred features, shape (n_samples, k); `features` are the rows these moments were made of."""
         values, vectors = self.factors
         return vectors if self.rows is not None else (features - self.mean) @ (vectors / np.sqrt(values))
+
+
+def _kept(rows: Array | None) -> Array:
+    assert rows is not None, "moments of no more rows than features keep them"
+    return rows
+
+
+def _aligned(a: Moments, b: Moments) -> tuple[Moments, Moments]:
+    """Both with the same label columns: the classes that either holds."""
+    if a.n_features != b.n_features or (a.classes is None) != (b.classes is None):
+        raise ScoreError(
+            f"moments of {a.n_features} and {b.n_features} features, of {_told(a)} and {_told(b)}, do not add up; "
+            "take both from the same layer of one source, and for the same task."
+        )
+    if a.classes is None or b.classes is None:
+        if len(a.target_sum) != len(b.target_sum):
+            raise ScoreError(
+                f"moments of {len(a.target_sum)} and {len(b.target_sum)} target columns do not add up; give both "
+                "the same columns."
+            )
+        return a, b
+    if a.classes == b.classes:
+        return a, b
+    classes = sorted_classes([*a.classes, *b.classes])
+    return _over(a, classes), _over(b, classes)
+
+
+def _told(moments: Moments) -> str:
+    return "numeric targets" if moments.classes is None else f"{len(moments.classes)} classes"
+
+
+def _over(moments: Moments, classes: tuple[Hashable, ...]) -> Moments:
+    """The same moments with a column for each of `classes`, zero where there were none."""
+    index = {name: column for column, name in enumerate(classes)}
+    assert moments.classes is not None
+    places = [index[name] for name in moments.classes]
+
+    def spread(columns: Array) -> Array:
+        wider = np.zeros((*columns.shape[:-1], len(classes)))
+        wider[..., places] = columns
+        return wider
+
+    return Moments(
+        n_samples=moments.n_samples,
+        mean=moments.mean,
+        classes=classes,
+        target_sum=spread(moments.target_sum),
+        target_square=spread(moments.target_square),
+        cross=spread(moments.cross),
+        gram=moments.gram,
+        rows=moments.rows,
+        row_targets=None if moments.row_targets is None else spread(moments.row_targets),
+        eps=moments.eps,
+    )

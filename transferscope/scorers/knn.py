@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ScoreError, UnknownNameError
-from ..features.arrays import Task, as_float64, as_targets
+from ..features.arrays import Array, Task, check_inputs
+from ..features.moments import EPS, Moments
 from .registry import register_scorer
 
 TIES = ("label", "distance")
-BLOCK = 512  # rows of distances in memory at a time
+TASKS: tuple[Task, ...] = ("classification", "regression")
+BLOCK = 2**22  # distances in memory at a time
+
+
+def _caveats(moments: Moments) -> Sequence[str]:
+    alone = 0 if moments.classes is None else int((moments.target_sum == 1).sum())
+    return (f"{alone} class(es) have one sample, which no other can vouch for: always wrong.",) if alone else ()
 
 
 @register_scorer(
     "knn",
-    needs="features",
-    tasks=("classification", "regression"),
+    tasks=TASKS,
     range="0 to 1 (accuracy); -1 to 1 (correlation)",
     cost="N^2 D, in blocks",
     is_accuracy=True,
     comparable_across_widths=True,
-    misleads="It follows the directions of largest variance, useful or not; a class smaller than k is never found.",
+    misleads="It follows the directions of largest variance, useful or not; rare classes are outvoted.",
     reference="Cover and Hart, IEEE Transactions on Information Theory 1967; Bolya et al., NeurIPS 2021 (transfer)",
+    caveats=_caveats,
 )
 def knn(
     features: Any,
@@ -40,6 +49,7 @@ def knn(
     features : array or tensor of shape (n_samples, n_features)
     labels : classes of shape (n_samples,), or float targets of shape (n_samples,) or (n_samples, n_columns)
     k : int, default=1
+        One neighbour needs no rule for equal votes, and lets classes of two samples be found.
     ties : {"label", "distance"}
         Equal votes go to the smaller class, as published codes do, which makes the value depend on class names;
         or to the class whose voters are nearer in sum. It does not matter for k = 1.
@@ -49,50 +59,78 @@ def knn(
     Returns
     -------
     score : float
-        Accuracy in [0, 1], or the mean over columns of Pearson's correlation between target and neighbours' mean.
-        Higher is better. Invariant to rotation, shift and scale.
+        Accuracy in [0, 1], or the mean over columns of Pearson's correlation between target and neighbours' mean
+        (0 where that mean does not vary). Higher is better. Invariant to rotation, shift and scale.
 
     Raises
     ------
     ScoreError
-        If there are not more than k samples, shapes disagree, or values are not finite.
+        If there are not more than k samples, shapes disagree, values are not finite, a target column is constant,
+        or the task is multi-label.
+
+    Notes
+    -----
+    Of rows at equal distance the earlier one is the nearer.
+
+    References
+    ----------
+    Cover and Hart, "Nearest Neighbor Pattern Classification", IEEE Transactions on Information Theory 1967.
     """
-    values = as_float64(features, name="features", caller="knn")
-    targets, told = as_targets(labels, n_samples=len(values), task=task, caller="knn")
+    values, targets = check_inputs(features, labels, caller="knn", task=task, tasks=TASKS)
     if ties not in TIES:
         raise UnknownNameError("way to break ties", ties, TIES)
     if not 1 <= k < len(values):
         raise ScoreError(f"knn: k={k} with {len(values)} samples; expected 1 <= k < number of samples.")
-    near, distance = _neighbours(values - values.mean(axis=0), k)
-    if told != "classification":
-        predicted = targets[near].mean(axis=1)
-        return float(np.mean([_pearson(targets[:, c], predicted[:, c]) for c in range(targets.shape[1])]))
-    votes = targets[near].sum(axis=1)  # (n_samples, n_classes)
+    if targets.codes is None:
+        return _correlation(values, targets.columns(), k)
+    hits = 0
+    for block, near, distance in _neighbours(values, k):
+        hits += int((_vote(targets.codes[near], distance, ties) == targets.codes[block]).sum())
+    return hits / len(values)
+
+
+def _correlation(values: Array, columns: Array, k: int) -> float:
+    """Mean over columns of Pearson's correlation of each target with its neighbours' mean."""
+    if not np.ptp(columns, axis=0).all():
+        raise ScoreError("knn: a target column is constant; there is nothing to explain. Drop it.")
+    predicted = np.concatenate([columns[near].mean(axis=1) for _, near, _ in _neighbours(values, k)])
+    wanted, found = columns - columns.mean(axis=0), predicted - predicted.mean(axis=0)
+    scale = np.sqrt(np.square(wanted).sum(axis=0) * np.square(found).sum(axis=0))
+    together = (wanted * found).sum(axis=0)
+    return float(np.divide(together, scale, out=np.zeros_like(scale), where=scale > 0).mean())
+
+
+def _vote(voters: NDArray[np.int64], distance: Array, ties: str) -> NDArray[np.int64]:
+    """The class with most votes in every row; `voters` are classes, (n_rows, k)."""
+    rows = np.arange(len(voters))[:, None]
+    votes = np.zeros((len(voters), int(voters.max()) + 1))
+    np.add.at(votes, (rows, voters), 1)
     if ties == "distance":
-        reach = (targets[near] * distance[:, :, None]).sum(axis=1)
+        reach = np.zeros_like(votes)
+        np.add.at(reach, (rows, voters), distance)
         votes = np.where(votes < votes.max(axis=1, keepdims=True), -np.inf, -reach)
-    return float(np.mean(votes.argmax(axis=1) == targets.argmax(axis=1)))
+    return votes.argmax(axis=1)
 
 
-def _neighbours(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and distances of the k nearest others of every row, nearest first, lower row first among equals."""
+def _neighbours(values: Array, k: int) -> Iterator[tuple[slice, NDArray[np.int64], Array]]:
+    """Blocks of rows with the row numbers and distances of the k nearest others of each, nearest first.
+
+    Expanding the square is fast but rounds; whoever may be among the nearest is measured again, exactly.
+    """
+    values = values - values.mean(axis=0)
     squares = np.square(values).sum(axis=1)
-    near = np.empty((len(values), k), dtype=np.int64)
-    distance = np.empty((len(values), k))
-    for start in range(0, len(values), BLOCK):
-        block = slice(start, min(start + BLOCK, len(values)))
+    slack = 4 * EPS * (values.shape[1] + 4) * (squares + squares.max())
+    height = max(1, BLOCK // len(values))
+    for start in range(0, len(values), height):
+        block = slice(start, min(start + height, len(values)))
         squared = squares[block, None] + squares - 2 * values[block] @ values.T
-        np.maximum(squared, 0.0, out=squared)
-        squared[np.arange(squared.shape[0]), np.arange(start, block.stop)] = np.inf
-        reach = np.partition(squared, k - 1, axis=1)[:, k - 1]
+        squared[np.arange(len(squared)), np.arange(start, block.stop)] = np.inf
+        reach = np.partition(squared, k - 1, axis=1)[:, k - 1] + slack[block]
+        near = np.empty((len(squared), k), dtype=np.int64)
+        distance = np.empty((len(squared), k))
         for i, row in enumerate(squared):
-            closest = np.flatnonzero(row <= reach[i])  # all ties at the border, in the order of rows
-            order = closest[np.argsort(row[closest], kind="stable")][:k]
-            near[start + i], distance[start + i] = order, np.sqrt(row[order])
-    return near, distance
-
-
-def _pearson(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else 0.0
+            close = np.flatnonzero(row <= reach[i])
+            exact = np.square(values[close] - values[start + i]).sum(axis=1)
+            order = np.argsort(exact, kind="stable")[:k]
+            near[i], distance[i] = close[order], np.sqrt(exact[order])
+        yield block, near, distance

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ScoreError
-from ..features.arrays import as_float64, code_labels
+from ..features.arrays import Array, check_inputs
 from .registry import register_scorer
 
-ROW_SUM = 1e-3  # how far a row of probabilities may be from 1: half precision rounds that much
+ROW_SUM = 1e-2  # how far a row of probabilities may be from 1: bfloat16 rounds each to 1 in 256
 
 
 @register_scorer(
@@ -37,27 +38,36 @@ def leep(source_probs: Any, labels: Any) -> float:
     Returns
     -------
     score : float
-        In (-inf, 0]; higher is better.
+        In (-inf, 0]; higher is better. It judges the source's head on the target: it is the same for every layer.
 
     Raises
     ------
     ScoreError
         If rows are no probabilities, shapes disagree, or there is one class only.
+
+    References
+    ----------
+    Nguyen et al., "LEEP: A New Measure to Evaluate Transferability of Learned Representations", ICML 2020.
     """
     probs, codes = check_probs(source_probs, labels, caller="leep")
-    joint = np.zeros((codes.max() + 1, probs.shape[1]))
-    np.add.at(joint, codes, probs)
+    members = [codes == k for k in range(codes.max() + 1)]
+    joint = np.stack([probs[rows].sum(axis=0) for rows in members])
     mass = joint.sum(axis=0)
     conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)  # a class never predicted adds 0
-    return float(np.log((probs * conditional[codes]).sum(axis=1)).mean())
+    expected = np.empty(len(probs))  # empirical prediction of each row's own label
+    for rows, odds in zip(members, conditional, strict=True):
+        expected[rows] = probs[rows] @ odds
+    return float(np.log(expected).mean())
 
 
-def check_probs(source_probs: Any, labels: Any, *, caller: str) -> tuple[np.ndarray, np.ndarray]:
+def check_probs(source_probs: Any, labels: Any, *, caller: str) -> tuple[Array, NDArray[np.int64]]:
     """Probabilities as float64, and label codes."""
-    probs = as_float64(source_probs, name="source_probs", caller=caller)
+    probs, targets = check_inputs(source_probs, labels, caller=caller, tasks=("classification",), name="source_probs")
+    assert targets.codes is not None
     if probs.min() < 0 or np.abs(probs.sum(axis=1) - 1).max() > ROW_SUM:
         raise ScoreError(
-            f"{caller}: source_probs must be probabilities whose rows sum to 1; got values from {probs.min():.3g} to "
-            f"{probs.max():.3g} and row sums from {probs.sum(axis=1).min():.3g}. Apply a softmax to logits first."
+            f"{caller}: source_probs hold values from {probs.min():.3g} to {probs.max():.3g} with row sums from "
+            f"{probs.sum(axis=1).min():.3g} to {probs.sum(axis=1).max():.3g}; expected probabilities whose rows sum "
+            "to 1. Apply a softmax to logits first."
         )
-    return probs, code_labels(labels, n_samples=len(probs), caller=caller)[0]
+    return probs, targets.codes

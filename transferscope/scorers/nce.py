@@ -31,12 +31,16 @@ def nce(source_probs: Any, labels: Any) -> float:
     Returns
     -------
     score : float
-        In [-ln K, 0]; higher is better.
+        In [-ln K, 0]; higher is better. Misleads with few samples per source class: entropy comes out too small.
 
     Raises
     ------
     ScoreError
         If rows are no probabilities, shapes disagree, or there is one class only.
+
+    References
+    ----------
+    Tran, Nguyen and Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019.
     """
     probs, codes = check_probs(source_probs, labels, caller="nce")
     counts = np.zeros((codes.max() + 1, probs.shape[1]))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ScoreError
-from ..features.arrays import Task, as_float64, as_targets
-from ..features.moments import Array, Moments
+from ..features.arrays import Array, Task, check_inputs, storage_eps
+from ..features.moments import EPS, Moments
 from .registry import register_scorer
 
 PENALTIES = np.logspace(-4, 4, 17)  # times the mean variance of a feature, summed over samples
@@ -16,7 +16,6 @@ PENALTIES = np.logspace(-4, 4, 17)  # times the mean variance of a feature, summ
 
 @register_scorer(
     "ridge_loo",
-    needs="moments",
     tasks=("classification", "multilabel", "regression"),
     range="0 to 1 (accuracy); up to 1 (R squared)",
     cost="one Gram matrix, one eigendecomposition, and N D K per penalty",
@@ -49,42 +48,53 @@ def ridge_loo(
     Returns
     -------
     score : float
-        Accuracy in [0, 1], or R squared, at most 1 and averaged over columns. Higher is better.
+        Accuracy in [0, 1], or R squared, at most 1 and averaged over columns. Higher is better. Misleads where there
+        is no signal: in balanced classes it falls to 0, not to chance, since a left-out sample's class is rarer.
 
     Raises
     ------
     ScoreError
-        If `alpha` is not positive, shapes disagree, or values are not finite.
+        If `alpha` is not positive, shapes disagree, values are not finite, or a target column is constant.
+
+    References
+    ----------
+    Allen, "The Relationship between Variable Selection and Data Augmentation and a Method for Prediction",
+    Technometrics 1974; Golub, Heath and Wahba, "Generalized Cross-Validation", Technometrics 1979.
     """
     if alpha is not None and not alpha > 0:
         raise ScoreError(f"ridge_loo: alpha={alpha}; expected a positive penalty.")
-    values = as_float64(features, name="features", caller="ridge_loo")
-    targets, told = as_targets(labels, n_samples=len(values), task=task, caller="ridge_loo")
+    values, targets = check_inputs(features, labels, caller="ridge_loo", task=task)
     if moments is None:
-        moments = Moments.of(features, targets, task="regression", caller="ridge_loo")
-    predicted = left_out_predictions(values, targets, moments, alpha)
-    if told == "classification":
-        return float(np.mean(predicted.argmax(axis=1) == targets.argmax(axis=1)))
-    spread = np.square(targets - targets.mean(axis=0)).sum(axis=0)
-    if not spread.all():
+        moments = Moments.from_checked(values, targets, storage_eps(features))
+    elif (moments.n_samples, moments.n_features) != values.shape:
+        raise ScoreError(
+            f"ridge_loo: moments of {moments.n_samples} x {moments.n_features} features beside {values.shape[0]} x "
+            f"{values.shape[1]} ones; give those of these very rows, since leaving one out needs the rows themselves."
+        )
+    columns = targets.columns()
+    predicted = left_out_predictions(values, columns, moments, alpha)
+    if targets.codes is not None:
+        return float(np.mean(predicted.argmax(axis=1) == targets.codes))
+    spread = np.square(columns - columns.mean(axis=0)).sum(axis=0)
+    if not np.ptp(columns, axis=0).all():
         raise ScoreError("ridge_loo: a target column is constant; there is nothing to explain. Drop it.")
-    return float(np.mean(1 - np.square(targets - predicted).sum(axis=0) / spread))
+    return float(np.mean(1 - np.square(columns - predicted).sum(axis=0) / spread))
 
 
-def left_out_predictions(values: Array, targets: Array, moments: Moments, alpha: float | None) -> Array:
+def left_out_predictions(values: Array, columns: Array, moments: Moments, alpha: float | None) -> Array:
     """Each row's prediction by the fit to all other rows, (n_samples, n_columns), at the best or the given penalty."""
     squares, _ = moments.factors
     left = moments.left_vectors(values)
-    known = left.T @ targets
-    mean = targets.mean(axis=0)
+    known = left.T @ columns
+    mean = columns.mean(axis=0)
     scale = squares.sum() / moments.n_features if len(squares) else 1.0
-    best, best_error = np.tile(mean, (len(targets), 1)), np.inf
+    best, best_error = np.tile(mean, (len(columns), 1)), np.inf
     for penalty in PENALTIES * scale if alpha is None else [alpha]:
         shrink = squares / (squares + penalty)
-        residual = targets - mean - left @ (shrink[:, None] * known)
-        leverage = 1 / len(targets) + np.square(left) @ shrink
-        wrong = residual / np.maximum(1 - leverage, np.finfo(np.float64).eps)[:, None]
+        residual = columns - mean - left @ (shrink[:, None] * known)
+        leverage = 1 / len(columns) + np.square(left) @ shrink
+        wrong = residual / np.maximum(1 - leverage, EPS)[:, None]
         error = float(np.square(wrong).sum())
         if error < best_error:
-            best, best_error = targets - wrong, error
+            best, best_error = columns - wrong, error
     return best

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ScoreError
-from ..features.arrays import Task, as_float64, as_targets
+from ..features.arrays import Task, check_inputs, check_task, storage_eps
 from ..features.moments import Moments
 from ..results import Score
 from .registry import SCORERS, ScorerSpec
+
+MOST = 0.5  # share of the largest class from which an accuracy needs that class beside it
 
 
 def score(
@@ -42,41 +44,36 @@ def score(
     Returns
     -------
     dict of str to Score
-        Value, standard error where it is known, direction, seconds, warnings.
+        Value, standard error where it is known, direction, seconds, warnings. The time of what scorers share is
+        divided among them.
 
     Raises
     ------
     ScoreError
         If shapes disagree, values are not finite, there is one class only, or a named scorer needs what was not given.
     UnknownNameError
-        If a scorer is unknown.
+        If a scorer or the task is unknown.
     """
-    specs = [SCORERS[name] for name in scorers] if scorers else _applicable(task, source_probs)
-    for spec in specs:
-        _check(spec, task, source_probs)
-    values = as_float64(features, name="features", caller="score")
-    as_targets(labels, n_samples=len(values), task=task, caller="score")
+    specs = _applicable(task, source_probs) if scorers is None else _named(scorers, task, source_probs)
+    values, targets = check_inputs(features, labels, caller="score", task=task)
     started = time.perf_counter()
-    moments = Moments.of(features, labels, task=task, caller="score")
+    moments = Moments.from_checked(values, targets, storage_eps(features))
+    options = {"task": task, "seed": seed, "moments": moments}
     _ = moments.factors
     shared = time.perf_counter() - started
-    n_sharing = sum(spec.needs == "moments" for spec in specs)
+    n_sharing = sum("moments" in spec.options(options) for spec in specs)
     found = {}
     for spec in specs:
         started = time.perf_counter()
-        if spec.needs == "source_probs":
-            value = spec.fn(source_probs, labels)
-        elif spec.needs == "moments":
-            options = {"task": task} if len(spec.tasks) > 1 else {}
-            value = spec.fn(features, labels, moments=moments, **options)
-        else:
-            value = spec.fn(features, labels, **({"task": task} if len(spec.tasks) > 1 else {}))
-        seconds = time.perf_counter() - started + (shared / n_sharing if spec.needs == "moments" else 0.0)
-        found[spec.name] = _result(spec, value, seconds, moments, task)
+        taken = spec.options(options)
+        value = spec.fn(source_probs if spec.needs == "source_probs" else features, labels, **taken)
+        seconds = time.perf_counter() - started + (shared / n_sharing if "moments" in taken else 0.0)
+        found[spec.name] = _result(spec, float(value), seconds, moments)
     return found
 
 
 def _applicable(task: Task, source_probs: Any) -> list[ScorerSpec]:
+    check_task(task, ("classification", "multilabel", "regression"), "score")
     return [
         spec
         for spec in SCORERS.values()
@@ -84,41 +81,43 @@ def _applicable(task: Task, source_probs: Any) -> list[ScorerSpec]:
     ]
 
 
-def _check(spec: ScorerSpec, task: Task, source_probs: Any) -> None:
-    if task not in spec.tasks:
-        raise ScoreError(f"{spec.name} is not defined for {task}; it is for {', '.join(spec.tasks)}.")
-    if spec.needs == "source_probs" and source_probs is None:
-        raise ScoreError(f"{spec.name} needs source_probs, the softmax of the source's own head; none were given.")
+def _named(scorers: Sequence[str], task: Task, source_probs: Any) -> list[ScorerSpec]:
+    if isinstance(scorers, str) or not scorers:
+        raise ScoreError(f"score: scorers={scorers!r}; expected a list of names such as ['logme'], or None for all.")
+    specs = [SCORERS[name] for name in scorers]
+    for spec in specs:
+        check_task(task, spec.tasks, spec.name)
+        if spec.needs == "source_probs" and source_probs is None:
+            raise ScoreError(
+                f"{spec.name} needs source_probs, the softmax of the source's own head, and none were given; "
+                "give them or leave it out."
+            )
+    return specs
 
 
-def _result(spec: ScorerSpec, value: float, seconds: float, moments: Moments, task: Task) -> Score:
-    """The record, with warnings that the moments alone can tell."""
-    n, d = moments.n_samples, moments.n_features
+def _result(spec: ScorerSpec, value: float, seconds: float, moments: Moments) -> Score:
     finite = bool(np.isfinite(value))
-    share = value if spec.is_accuracy and task == "classification" and finite else None
+    is_share = finite and spec.is_accuracy and moments.classes is not None
     return Score(
         name=spec.name,
         value=value if finite else None,
         higher_is_better=spec.higher_is_better,
-        n_samples=n,
-        n_features=d,
+        n_samples=moments.n_samples,
+        n_features=moments.n_features,
         seconds=seconds,
-        standard_error=None if share is None else float(np.sqrt(share * (1 - share) / n)),
+        standard_error=float(np.sqrt(value * (1 - value) / moments.n_samples)) if is_share else None,
         warnings=_warnings(spec, moments),
-        error=None if finite else "the value is not finite",
+        error=None if finite else f"{spec.name} is not defined here: its value is {value}",
     )
 
 
 def _warnings(spec: ScorerSpec, moments: Moments) -> tuple[str, ...]:
-    rank = len(moments.factors[0])
-    found = []
-    if rank == 0:
-        found.append("All rows of features are equal: there is nothing to score.")
-    if spec.name == "h_score" and rank >= moments.n_samples - 1:
-        found.append("Saturated: with as many directions as samples it is K - 1 whatever the labels.")
-    if spec.name == "logme" and rank:
-        from .logme import max_evidence
-
-        if max_evidence(moments)[1]:
-            found.append("A column is fitted perfectly: the evidence has no maximum and was bounded.")
+    """What these features and labels do to this scorer, told by the moments alone."""
+    if spec.needs != "source_probs" and moments.rank == 0:
+        return ("All rows of features are equal: there is nothing to score.",)
+    found = list(spec.caveats(moments))
+    if spec.is_accuracy and moments.classes is not None:
+        largest = float(moments.target_sum.max()) / moments.n_samples
+        if largest > MOST:
+            found.append(f"Always answering the largest class would score {largest:.3f}.")
     return tuple(found)
