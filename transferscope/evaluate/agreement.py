@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ResultError
 from ..results import Agreement, Confirmed, Estimate, Evaluation, Ranking, Truth, make_stamp
-from . import measures
+from .measures import STATISTICS, Array, Statistic
 
 FEWEST = 4  # sources from which a bootstrap interval says anything
 CONTROLS = ("n_parameters",)  # an order that needs no data: larger models first
-MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "weighted_kendall": measures.weighted_kendall,
-    "kendall": measures.kendall,
-    "spearman": measures.spearman,
-    "pearson": measures.pearson,
-    "regret_at_1": measures.regret_at_k,
-}
+BLOCK = 2**20  # pairs of sources, over all draws, in memory at a time
 
 
 def evaluate(
@@ -27,7 +22,7 @@ def evaluate(
     truth: Truth | Sequence[Truth],
     *,
     level: float = 0.9,
-    n_bootstrap: int = 500,
+    n_bootstrap: int = 1000,
     seed: int = 0,
     command: str = "transferscope.evaluate",
 ) -> Evaluation:
@@ -43,14 +38,20 @@ def evaluate(
     level : float, default=0.9
         Of the percentile bootstrap intervals over sources.
     n_bootstrap, seed : int
+        Draws, and their seed; scorers of the same sources share their draws.
     command : str
         How this run was started, for the record.
 
     Raises
     ------
     ResultError
-        If nothing is given, or a truth belongs to no ranking.
+        If nothing is given, a truth belongs to no ranking, or no strategy was run on two sources.
     """
+    if not 0 < level < 1 or n_bootstrap < 1:
+        raise ResultError(
+            f"level={level} and n_bootstrap={n_bootstrap}; expected a level between 0 and 1, such as 0.9, and at "
+            "least one draw."
+        )
     started = time.perf_counter()
     rankings = [ranking] if isinstance(ranking, Ranking) else list(ranking)
     truths = [truth] if isinstance(truth, Truth) else list(truth)
@@ -66,12 +67,15 @@ def evaluate(
                 f"the truth of {found.target.name} belongs to none of the rankings, of "
                 f"{', '.join(r.target.name for r in rankings)}: other data, or data that have changed since."
             )
-    rng = np.random.default_rng(seed)
     agreements: list[Agreement] = []
     for one in rankings:
         for strategy, confirmed in _by_strategy(one, truths).items():
+            if len(confirmed) < 2:
+                continue  # one source has no order
             for scorer in (*one.scorers, *CONTROLS):
-                agreements.append(_agreement(one, strategy, scorer, confirmed, level, n_bootstrap, rng))
+                agreements.append(_agreement(one, strategy, scorer, confirmed, level, n_bootstrap, seed))
+    if not agreements:
+        raise ResultError("every truth has one source only; an order needs two: confirm more of the ranking (--top).")
     seconds = {"evaluate": time.perf_counter() - started}
     return Evaluation(tuple(agreements), make_stamp(command, seed=seed, device="cpu", seconds=seconds), level)
 
@@ -100,36 +104,33 @@ def _oriented(ranking: Ranking, scorer: str) -> Mapping[str, float]:
 
 def _agreement(
     ranking: Ranking, strategy: str, scorer: str, confirmed: Mapping[str, Confirmed], level: float, n_bootstrap: int,
-    rng: np.random.Generator,
+    seed: int,
 ) -> Agreement:  # fmt: skip
     """All measures of one scorer under one strategy."""
     scores = _oriented(ranking, scorer)
     names = [name for name in confirmed if name in scores]
     values = np.array([scores[name] for name in names])
     accuracy = np.array([confirmed[name].accuracy for name in names])
-    draws = rng.integers(0, max(len(names), 1), (n_bootstrap, len(names)))
-    found = {name: _estimate(measure, values, accuracy, draws, level) for name, measure in MEASURES.items()}
+    rows = np.random.default_rng(seed).integers(0, max(len(names), 1), (n_bootstrap, len(names)))
+    found = {name: _estimate(statistic, values, accuracy, rows, level) for name, statistic in STATISTICS.items()}
     return Agreement(ranking.target.name, strategy, scorer, len(names), **found)
 
 
 def _estimate(
-    measure: Callable[[np.ndarray, np.ndarray], float],
-    values: np.ndarray,
-    accuracy: np.ndarray,
-    draws: np.ndarray,
-    level: float,
+    statistic: Statistic, values: Array, accuracy: Array, draws: NDArray[np.int64], level: float
 ) -> Estimate:
-    """The value, and the percentiles of its bootstrap draws where it is defined in most of them."""
+    """The value, and the percentiles over draws (`rows`, a draw each) where it is defined in most of them."""
     if len(values) < 2:
         return Estimate(None, note=f"{len(values)} source(s) have both a score and a measured accuracy")
-    value = measure(values, accuracy)
+    value = float(statistic(values, accuracy))
     if not np.isfinite(value):
         return Estimate(None, note="all scores or all accuracies are equal")
     if len(values) < FEWEST:
         return Estimate(value, note=f"no interval from {len(values)} sources")
-    drawn = np.array([measure(values[row], accuracy[row]) for row in draws])
+    blocks = np.array_split(rows, -(-len(rows) * len(values) ** 2 // BLOCK))
+    drawn = np.concatenate([statistic(values[block], accuracy[block]) for block in blocks])
     drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < len(draws) / 2:
+    if len(drawn) < len(rows) / 2:
         return Estimate(value, note="undefined in most bootstrap draws")
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high))

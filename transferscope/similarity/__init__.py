@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from ..callable_room import make_callable, prefer_functions
-from ..errors import ScoreError
+from ..errors import ScoreError, UnknownNameError
 from .registry import MEASURES
 
 __all__ = ["MEASURES", "discrepancy", "similarity"]
@@ -20,6 +21,18 @@ def similarity(a: Any, b: Any, *, measure: str = "cka_linear", **options: Any) -
         Row i of both is the same sample.
     measure : str, default="cka_linear"
         A measure of kind "similarity"; `options` go to it.
+
+    Returns
+    -------
+    value : float
+        Its range and direction are the measure's: see ``MEASURES[measure]``.
+
+    Raises
+    ------
+    ScoreError
+        If the measure is of the other kind, or refuses the arrays.
+    UnknownNameError
+        If there is no such measure or option.
     """
     return _call("similarity", a, b, measure, options)
 
@@ -32,6 +45,18 @@ def discrepancy(source: Any, target: Any, *, measure: str = "mmd", **options: An
     source, target : arrays or tensors of shape (n_samples, n_features), (n_other_samples, n_features)
     measure : str, default="mmd"
         A measure of kind "discrepancy"; `options` go to it.
+
+    Returns
+    -------
+    value : float
+        Its range and direction are the measure's: see ``MEASURES[measure]``.
+
+    Raises
+    ------
+    ScoreError
+        If the measure is of the other kind, or refuses the arrays.
+    UnknownNameError
+        If there is no such measure or option.
     """
     return _call("discrepancy", source, target, measure, options)
 
@@ -42,6 +67,10 @@ def _call(kind: str, a: Any, b: Any, measure: str, options: dict[str, Any]) -> f
         raise ScoreError(
             f"{measure} is a measure of {spec.kind}; call transferscope.{spec.kind}(..., measure={measure!r})."
         )
+    known = [name for name, taken in inspect.signature(spec.fn).parameters.items() if taken.kind is taken.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise UnknownNameError(f"option of {measure}", name, known)
     return spec.fn(a, b, **options)
 
 

@@ -7,13 +7,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import ScoreError, UnknownNameError
-from ..features.arrays import as_float64
+from ..features.arrays import Array, as_float64
+from ..features.moments import EPS
 from .registry import register_measure
 
 FACTORS = {1: (1.0,), 5: (0.25, 0.5, 1.0, 2.0, 4.0)}  # of the median heuristic's gamma
 ESTIMATORS = ("biased", "unbiased", "linear")
-MEDIAN_ROWS = 4000  # pooled rows, evenly spread, whose distances give the median
-BLOCK = 1024  # rows of the kernel matrix in memory at a time
+MEDIAN_ROWS = 2000  # pooled rows, evenly spread, whose distances give the median
+BLOCK = 2**22  # entries of the kernel matrix in memory at a time
 
 
 @register_measure(
@@ -45,12 +46,16 @@ def mmd(
     -------
     value : float
         Lower is closer. Invariant to rotation, shift and common scale. The median is of squared distances over all
-        pairs of pooled rows (i < j), of at most 4000 evenly spread ones.
+        pairs of pooled rows (i < j), of at most 2000 evenly spread ones.
 
     Raises
     ------
     ScoreError
-        If widths differ, values are not finite, or a side has fewer than 2 rows.
+        If widths differ, values are not finite, a side has fewer than 2 rows, or most rows are equal.
+
+    References
+    ----------
+    Gretton et al., "A Kernel Two-Sample Test", JMLR 2012.
     """
     s, t = _check(source, target, estimator, bandwidths)
     gammas = _gammas(np.concatenate([s, t]), bandwidths)
@@ -67,33 +72,48 @@ def mmd(
 def mmd_permutation_test(
     source: Any, target: Any, *, bandwidths: Literal[1, 5] = 1, n_permutations: int = 200, seed: int = 0
 ) -> tuple[float, float]:
-    """Unbiased squared MMD, and the share of random relabellings of the pooled rows that reach it.
+    """Unbiased squared MMD, and how often random relabellings of the pooled rows reach it.
 
-    The bandwidth stays that of the pooled rows. The p-value is (1 + reached) / (1 + n_permutations), so it is never 0.
-    The pooled kernel matrix is held in memory: thousands of rows, not millions.
+    Parameters
+    ----------
+    source, target, bandwidths
+        As of `mmd`. The bandwidth stays that of the pooled rows.
+    n_permutations, seed : int
+        The pooled kernel matrix is held in memory: thousands of rows, not millions.
+
+    Returns
+    -------
+    value, p_value : float
+        The p-value is (1 + reached) / (1 + n_permutations), so it is never 0.
+
+    Raises
+    ------
+    ScoreError
+        As `mmd`, or if `n_permutations` is below 1.
     """
+    if n_permutations < 1:
+        raise ScoreError(f"mmd: n_permutations={n_permutations}; expected at least 1, better 200.")
     s, t = _check(source, target, "unbiased", bandwidths)
     pooled = np.concatenate([s, t])
     gammas = _gammas(pooled, bandwidths)
-    kernel = _kernel(pooled, pooled, gammas)
+    kernel = _kernel(_squared_distances(pooled, pooled), gammas)
     np.fill_diagonal(kernel, 0.0)
-    n, total, rows = len(s), kernel.sum(), kernel.sum(axis=1)
-
-    def value(chosen: np.ndarray) -> float:
-        """From the sum inside the first side alone: the others follow from row sums."""
-        inside = kernel[np.ix_(chosen, chosen)].sum()
-        touching = rows[chosen].sum()
-        m = len(kernel) - n
-        outside, cross = total - 2 * touching + inside, touching - inside
-        return float(inside / (n * (n - 1)) + outside / (m * (m - 1)) - 2 * cross / (n * m))
-
+    n, m = len(s), len(t)
     rng = np.random.default_rng(seed)
-    observed = value(np.arange(n))
-    reached = sum(value(rng.permutation(len(kernel))[:n]) >= observed for _ in range(n_permutations))
-    return observed, (1 + reached) / (1 + n_permutations)
+    chosen = np.zeros((n + m, 1 + n_permutations))  # a column per relabelling, the true one first
+    chosen[:n, 0] = 1.0
+    for column in range(1, 1 + n_permutations):
+        chosen[rng.permutation(n + m)[:n], column] = 1.0
+    # the sum inside the first side gives the others, through the sums of rows
+    reached = kernel @ chosen
+    inside, touching = (chosen * reached).sum(axis=0), reached.sum(axis=0)
+    outside, cross = kernel.sum() - 2 * touching + inside, touching - inside
+    values = inside / (n * (n - 1)) + outside / (m * (m - 1)) - 2 * cross / (n * m)
+    at_least = values[1:] >= values[0] - 1e-12  # a relabelling equal to the true one differs by rounding
+    return float(values[0]), float((1 + at_least.sum()) / (1 + n_permutations))
 
 
-def _check(source: Any, target: Any, estimator: str, bandwidths: int) -> tuple[np.ndarray, np.ndarray]:
+def _check(source: Any, target: Any, estimator: str, bandwidths: int) -> tuple[Array, Array]:
     if estimator not in ESTIMATORS:
         raise UnknownNameError("estimator of mmd", estimator, ESTIMATORS)
     if bandwidths not in FACTORS:
@@ -109,39 +129,46 @@ def _check(source: Any, target: Any, estimator: str, bandwidths: int) -> tuple[n
     return s - centre, t - centre
 
 
-def _gammas(pooled: np.ndarray, bandwidths: int) -> np.ndarray:
+def _gammas(pooled: Array, bandwidths: int) -> Array:
     rows = pooled[np.unique(np.linspace(0, len(pooled) - 1, min(len(pooled), MEDIAN_ROWS)).astype(int))]
     distances = _squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
     median = float(np.median(distances))
-    if median <= 0:
-        raise ScoreError("mmd: more than half of all pairs of rows are equal, so there is no median distance.")
+    if median <= 64 * EPS * float(np.square(rows).sum(axis=1).max()):  # rounding noise
+        raise ScoreError(
+            "mmd: at least half of all pairs of rows are equal, so there is no median distance; remove duplicate rows."
+        )
     return np.array(FACTORS[bandwidths]) / median
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _squared_distances(a: Array, b: Array) -> Array:
     squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
     return np.maximum(squared, 0.0, out=squared)
 
 
-def _kernel(a: np.ndarray, b: np.ndarray, gammas: np.ndarray) -> np.ndarray:
-    squared = _squared_distances(a, b)
-    return np.mean([np.exp(-gamma * squared) for gamma in gammas], axis=0)
+def _kernel(squared: Array, gammas: Array) -> Array:
+    """Mean of the kernels of these squared distances."""
+    total = np.zeros_like(squared)
+    for gamma in gammas:
+        total += np.exp(-gamma * squared)
+    return total / len(gammas)
 
 
-def _kernel_sum(a: np.ndarray, b: np.ndarray, gammas: np.ndarray) -> float:
-    total = sum(_kernel(a[i : i + BLOCK], b, gammas).sum() for i in range(0, len(a), BLOCK))
-    if a is b:  # the diagonal is 1 exactly, whatever rounding left of the distances
-        diagonal = sum(np.trace(_kernel(a[i : i + BLOCK], a[i : i + BLOCK], gammas)) for i in range(0, len(a), BLOCK))
-        total += len(a) - diagonal
-    return float(total)
+def _kernel_sum(a: Array, b: Array, gammas: Array) -> float:
+    """Sum over all pairs, a block of rows at a time."""
+    total, height = 0.0, max(1, BLOCK // len(b))
+    for start in range(0, len(a), height):
+        squared = _squared_distances(a[start : start + height], b)
+        if a is b:  # to itself a row has distance 0 exactly, whatever rounding left of it
+            squared[np.arange(len(squared)), np.arange(start, start + len(squared))] = 0.0
+        total += float(_kernel(squared, gammas).sum())
+    return total
 
 
-def _linear(s: np.ndarray, t: np.ndarray, gammas: np.ndarray) -> float:
+def _linear(s: Array, t: Array, gammas: Array) -> float:
     n = min(len(s), len(t)) // 2 * 2
     s1, s2, t1, t2 = s[0:n:2], s[1:n:2], t[0:n:2], t[1:n:2]
 
-    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        squared = np.square(a - b).sum(axis=1)
-        return np.mean([np.exp(-gamma * squared) for gamma in gammas], axis=0)
+    def kernel(a: Array, b: Array) -> Array:
+        return _kernel(np.square(a - b).sum(axis=1), gammas)
 
     return float(np.mean(kernel(s1, s2) + kernel(t1, t2) - kernel(s1, t2) - kernel(s2, t1)))
