@@ -116,9 +116,7 @@ def _agreement(
     return Agreement(ranking.target.name, strategy, scorer, len(names), **found)
 
 
-def _estimate(
-    statistic: Statistic, values: Array, accuracy: Array, draws: NDArray[np.int64], level: float
-) -> Estimate:
+def _estimate(statistic: Statistic, values: Array, accuracy: Array, rows: NDArray[np.int64], level: float) -> Estimate:
     """The value, and the percentiles over draws (`rows`, a draw each) where it is defined in most of them."""
     if len(values) < 2:
         return Estimate(None, note=f"{len(values)} source(s) have both a score and a measured accuracy")
