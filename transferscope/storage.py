@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import CacheError
@@ -16,26 +18,38 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transferscope"
 
 
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Write to a temporary name beside `path`, then rename."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside `path` to write to; it takes the place of `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+        yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Write so that a reader sees the old file or the new one, never half of it."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path
 
 
-def write_cache(path: Path, content: bytes) -> Path:
-    """`write_atomically` into the cache; a full disk or a folder without write permission is a clear error."""
+@contextmanager
+def cache_errors(folder: Path) -> Iterator[None]:
+    """A full disk or a folder without write permission is a clear error."""
     try:
-        return write_atomically(path, content)
+        yield
     except OSError as error:
         raise CacheError(
-            f"the cache folder {path.parent} cannot be written ({error.strerror or error}); free some space there "
+            f"the cache folder {folder} cannot be written ({error.strerror or error}); free some space there "
             "or point TRANSFERSCOPE_CACHE to another folder."
         ) from None
+
+
+def write_cache(path: Path, content: bytes) -> Path:
+    """`write_atomically` into the cache."""
+    with cache_errors(path.parent):
+        return write_atomically(path, content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ import numpy as np
 from ..errors import CacheError, CorruptSampleError, TransferScopeError
 from ..features.pooling import pool
 from ..results import Epoch
-from ..storage import write_cache
+from ..storage import cache_errors, replacing, write_cache
 from .strategy import Trial
 
 if TYPE_CHECKING:
@@ -216,9 +215,8 @@ def write_state(path: Path, state: State) -> None:
     """Save tensors and plain values, all or nothing."""
     import torch
 
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    write_cache(path, buffer.getvalue())
+    with cache_errors(path.parent), replacing(path) as temporary:
+        torch.save(dict(state), temporary)
 
 
 def read_state(path: Path) -> dict[str, Any]:
