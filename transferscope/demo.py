@@ -41,10 +41,13 @@ PARTS = (
         "digits",
         "package:mnist-5k",
         (
-            "package:efficientnet-lite0?size=64", "package:mobilenet-v2?size=64", "package:ocr-crnn",
+            "package:efficientnet-lite0?size=64", "package:mobilenet-v2?size=64", "package:ocr-crnn?size=64",
             "package:minilm-l6",
         ),
-        ("package:mobilenet-v2?size=64",),
+        (
+            "package:efficientnet-lite0?size=64", "package:efficientnet-lite0?size=64&weights=random",
+            "package:mobilenet-v2?size=64", "package:mobilenet-v2?size=64&weights=random",
+        ),
         500,
     ),
     Part(
@@ -54,14 +57,14 @@ PARTS = (
             "package:efficientnet-lite0?size=96", "package:mobilenet-v2?size=96", "package:resemblyzer",
             "package:crepe-tiny",
         ),
-        ("package:mobilenet-v2?size=96",),
+        (),
         400,
     ),
     Part(
         "swahili",
         "package:names-swahili",
-        ("package:minilm-l6", "package:e5-small", "package:efficientnet-lite0?size=96", "package:ocr-crnn"),
-        ("package:minilm-l6",),
+        ("package:minilm-l6", "package:efficientnet-lite0?size=96", "package:ocr-crnn"),
+        ("package:minilm-l6", "package:minilm-l6?weights=random"),
         400,
     ),
     Part("amharic", "package:names-amharic", ("package:minilm-l6", "package:e5-small"), (), 400),
