@@ -11,10 +11,11 @@ from typing import Any, Literal, Protocol
 from ..errors import AdapterError, CorruptSampleError
 from ..registry import Registry
 from ..results import Setting, Step
-from ..sources.source import Inputs, InputSpec, Source
+from ..sources.source import Inputs, Source
 from ..targets.target import Target
 
 Node = Literal["text", "image", "waveform", "tokens"]
+Build = Callable[[Any, Sequence[Any]], "Converter"]  # the first argument is the source's own kind of InputSpec
 _NODE_OF_MODALITY: Mapping[str, Node] = {"text": "text", "image": "image", "audio": "waveform"}
 
 
@@ -55,18 +56,16 @@ class Edge:
     end: Node
     cost: float
     reference: str
-    build: Callable[[InputSpec, Sequence[Any]], Converter]
+    build: Build
 
 
 CONVERTERS: Registry[Edge] = Registry("converter", "transferscope.adapters")
 
 
-def register_converter(
-    start: Node, end: Node, *, cost: float, reference: str
-) -> Callable[[Callable[[InputSpec, Sequence[Any]], Converter]], Callable[[InputSpec, Sequence[Any]], Converter]]:
+def register_converter(start: Node, end: Node, *, cost: float, reference: str) -> Callable[[Build], Build]:
     """Enter a converter under ``start->end``; the decorated class or function builds it."""
 
-    def enter(build: Callable[[InputSpec, Sequence[Any]], Converter]) -> Any:
+    def enter(build: Build) -> Build:
         name = f"{start}->{end}"
         CONVERTERS.add(name, Edge(name, start, end, cost, reference, build))
         return build

@@ -38,7 +38,7 @@ class EmbedPatches:
 
     def __init__(self, spec: TokensInput, probe: Sequence[Image]) -> None:
         self.grid = max(1, min(GRID, int(spec.max_length**0.5)))
-        table = spec.embedding.weight.detach().double().cpu().numpy()
+        table = spec.embedding.get_parameter("weight").detach().double().cpu().numpy()
         patches = self._patches(probe).reshape(-1, PATCH * PATCH)
         self.mean = patches.mean(axis=0)
         variances, directions = _principal(patches)

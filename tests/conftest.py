@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,7 @@ def broken():
     raise RuntimeError("these weights are for another machine")
 '''
     )
+    monkeypatch.delitem(sys.modules, "tiny_models", raising=False)  # another test's, perhaps edited there
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return "tiny_models"

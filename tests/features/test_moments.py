@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def test_sums_are_the_whole(n: int, d: int, seed: int, cuts: list[int], mean: fl
     """Any split, in any order of adding: the same moments, though parts may lack classes or hold a single row."""
     X, y = some(n, d, seed=seed, mean=mean)
     edges = [0, *sorted({cut for cut in cuts if cut < n}), n]
-    parts = [Moments.from_features(X[a:b], y[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [Moments.from_features(X[a:b], y[a:b]) for a, b in itertools.pairwise(edges)]
     order.shuffle(parts)
     total = parts[0]
     for part in parts[1:]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -140,7 +140,9 @@ def score(
         Path, typer.Option(help=".npz or .safetensors with features, labels and perhaps source_probs.")
     ],
     scorer: ScorersOption = None,
-    task: Annotated[str, typer.Option(help="classification, multilabel or regression.")] = "classification",
+    task: Annotated[
+        Literal["classification", "multilabel", "regression"], typer.Option(help="What the labels are.")
+    ] = "classification",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:

@@ -20,8 +20,8 @@ def list_sources() -> list[dict[str, Any]]:
 
     schemes = [{"source": spec, "pretraining": text, "licence": ""} for spec, text in SCHEMES.items()]
     shipped = [
-        {"source": f"package:{name}", "pretraining": recipe.pretraining, "licence": recipe.license}
-        for name, recipe in sorted(RECIPES.items())
+        {"source": f"package:{recipe.name}", "pretraining": recipe.pretraining, "licence": recipe.license}
+        for recipe in RECIPES.values()
     ]
     return schemes + shipped
 

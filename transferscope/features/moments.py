@@ -160,12 +160,18 @@ class Moments:
     def factors(self) -> tuple[Array, Array]:
         """Squared singular values of the centred features, largest first, and one side's vectors in columns.
 
-        The vectors are V of shape (n_features, k), or, while `rows` are kept, U of shape (n_samples, k).
+        The vectors are V of shape (n_features, k), or, while `rows` are kept, U of shape (n_samples, k). Kept rows
+        are decomposed themselves, since a Gram matrix would cost their small directions half of their digits.
         """
-        matrix = self.scatter if self.rows is None else self.rows @ self.rows.T
-        values, vectors = np.linalg.eigh(matrix)
-        keep = values > self._floor(max(float(values[-1]), 0.0))
-        return values[keep][::-1], vectors[:, keep][:, ::-1]
+        if self.rows is None:
+            values, vectors = np.linalg.eigh(self.scatter)
+            values, vectors = values[::-1], vectors[:, ::-1]
+        else:
+            rows = self.rows - self.rows.mean(axis=0)  # a large mean, once taken off, leaves its rounding behind
+            vectors, singular, _ = np.linalg.svd(np.linalg.qr(rows.T, mode="r").T)
+            values = singular**2
+        keep = values > self._floor(max(float(values[0]), 0.0))
+        return values[keep], vectors[:, keep]
 
     @property
     def rank(self) -> int:
@@ -180,8 +186,10 @@ class Moments:
         would cut more and more true directions as samples are added.
         """
         n, d = self.n_samples, self.n_features
-        stored = (np.sqrt(n) + np.sqrt(d)) * self.eps * max(np.sqrt(largest), float(np.abs(self.mean).max()))
-        return max(stored**2, max(n, d) * EPS * largest)
+        size = max(np.sqrt(largest), float(np.abs(self.mean).max()))
+        stored = (np.sqrt(n) + np.sqrt(d)) * self.eps * size
+        arithmetic = max(n, d) * EPS * largest if self.rows is None else (max(n, d) * EPS * size) ** 2
+        return max(stored**2, arithmetic)
 
     @cached_property
     def centred(self) -> Spectrum:
@@ -209,7 +217,7 @@ class Moments:
         small[np.arange(k), np.arange(k)] = scale
         small[k, :k], small[k, k] = np.sqrt(self.n_samples) * along, np.sqrt(self.n_samples) * rest
         known = np.vstack([self.centred.projections, self.target_sum / np.sqrt(self.n_samples)])
-        if self.n_samples * float(self.mean @ self.mean) > FAR * (values[0] if k else 0.0):
+        if self.rows is not None or self.n_samples * float(self.mean @ self.mean) > FAR * (values[0] if k else 0.0):
             left, singular, _ = np.linalg.svd(small)
             squares, floor = singular**2, ((k + 1) * EPS) ** 2
         else:

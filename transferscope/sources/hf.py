@@ -127,10 +127,16 @@ def image_input(processor: Any, config: Any) -> ImageInput:
     short = resized.get("shortest_edge")
     wanted = cropped if cropped and getattr(processor, "do_center_crop", False) else resized
     side = wanted.get("shortest_edge") or getattr(config, "image_size", None)
-    size = (int(wanted.get("height") or side), int(wanted.get("width") or side))
+    height, width = wanted.get("height") or side, wanted.get("width") or side
+    if height is None or width is None:
+        raise SourceError(f"{type(processor).__name__} names no size ({wanted}); expected height and width.")
+    size = (int(height), int(width))
     crop = min(size) / short if short and wanted is cropped else 1.0
-    filter_name = Resampling(int(getattr(processor, "resample", None) or Resampling.BILINEAR)).name.lower()
-    mean, std = processor.image_mean or (0.0,) * 3, processor.image_std or (1.0,) * 3
+    resample = getattr(processor, "resample", None)
+    filter_name = Resampling(int(Resampling.BILINEAR if resample is None else resample)).name.lower()
+    normalised = getattr(processor, "do_normalize", True)
+    mean = (processor.image_mean if normalised else None) or (0.0,) * 3
+    std = (processor.image_std if normalised else None) or (1.0,) * 3
     return ImageInput(size, tuple(map(float, mean)), tuple(map(float, std)), filter_name, crop)
 
 

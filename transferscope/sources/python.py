@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SourceError, UnknownNameError
 from ..registry import Spec
 from .hooks import Tap, hooked_run, make_card, randomize, weights_option, weights_sha256, without_weights
-from .source import SOURCES, ImageInput, Inputs, InputSpec, Source, TokensInput, WaveformInput
+from .source import SOURCES, ImageInput, Inputs, InputSpec, Layout, Source, TokensInput, WaveformInput
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,7 +54,7 @@ def load_python(spec: Spec, *, seed: int = 0, trust_remote_code: bool = False) -
 def wrap_module(model: nn.Module, spec: InputSpec, *, name: str) -> Source:
     """A source from any module and its input spec."""
     named: dict[str, Any] = getattr(model, "transferscope_layers", None) or dict.fromkeys(_members(model))
-    time_first = "NCT" if isinstance(spec, WaveformInput) else "NTC"
+    time_first: Layout = "NCT" if isinstance(spec, WaveformInput) else "NTC"
     taps = {layer: Tap(model.get_submodule(layer), layout, three=time_first) for layer, layout in named.items()}
 
     def forward(inputs: Inputs) -> tuple[Tensor | None, Tensor | None]:

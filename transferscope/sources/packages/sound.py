@@ -82,6 +82,9 @@ def _speaker_encoder() -> Any:
     from torchaudio.functional import melscale_fbanks
 
     class SpeakerEncoder(torch.nn.Module):
+        bank: Tensor
+        window: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.lstms = torch.nn.ModuleList(
