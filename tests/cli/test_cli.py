@@ -1,4 +1,7 @@
-"""The command line as people run it: a subprocess, its exit code and what it prints."""
+"""The command line as people run it: its exit code and what it prints.
+
+Every outcome is seen once in a process of its own; the many kinds of wrong input share this one.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,18 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from transferscope.cli import main
 from transferscope.results import load_result
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -19,7 +28,19 @@ def run(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=240)
 
 
-def refused(*words: str | Path, cwd: Path, says: str) -> None:
+def run_here(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The same in this process."""
+    command = ["transferscope", *map(str, words)]
+    out, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", command)
+        patch.chdir(cwd or Path.cwd())
+        with pytest.raises(SystemExit) as left:
+            main()
+    return subprocess.CompletedProcess(command, int(left.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def refused(*words: str | Path, cwd: Path, says: str, run: Run = run_here) -> None:
     """One clear line, exit code 2, nothing on stdout, no traceback, nothing written."""
     before = sorted(p.name for p in cwd.iterdir())
     done = run(*words, cwd=cwd)
@@ -65,7 +86,7 @@ def test_the_whole_road(picture_folder: Path, tiny_models: str, tmp_path: Path) 
 
 def test_json_is_all_that_is_printed(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
     words = ("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges", "--json", "--no-twins")
-    done = run(*words, cwd=tmp_path)
+    done = run_here(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kind"] == "ranking"
 
@@ -89,24 +110,24 @@ def test_scores_of_a_file(tmp_path: Path) -> None:
     scores = json.loads(done.stdout)
     assert set(scores) == {"logme", "knn"}
     assert 0.5 < scores["knn"]["value"] <= 1
-    assert run("score", "--features", "f.npz", cwd=tmp_path).stdout.count("h_score") == 1
+    assert run_here("score", "--features", "f.npz", cwd=tmp_path).stdout.count("h_score") == 1
 
 
 def test_similarity_of_two_files(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(30, 4))
     np.savez(tmp_path / "a.npz", features=features, labels=np.arange(30) % 2)
-    done = run("similarity", "--features", "a.npz", "--features", "a.npz", "--json", cwd=tmp_path)
+    done = run_here("similarity", "--features", "a.npz", "--features", "a.npz", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["value"] == pytest.approx(1)
     refused("similarity", "--features", "a.npz", cwd=tmp_path, says="expected exactly 2 files")
 
 
 def test_listings() -> None:
-    assert "package:minilm-l6" in run("sources").stdout
-    assert {row["scorer"] for row in json.loads(run("scorers", "--json").stdout)} >= {"logme", "h_score", "leep"}
-    done = run("doctor")
+    assert "package:minilm-l6" in run_here("sources").stdout
+    assert {row["scorer"] for row in json.loads(run_here("scorers", "--json").stdout)} >= {"logme", "h_score", "leep"}
+    done = run_here("doctor")
     assert done.returncode == 0, done.stdout
     assert "torchvision operators" in done.stdout
-    assert run("--version").stdout.strip() == "0.1.0"
+    assert run_here("--version").stdout.strip() == "0.1.0"
 
 
 WRONG = {
@@ -118,6 +139,10 @@ WRONG = {
     "no scheme": ("pictures", "SCHEME:LOCATION"),
     "missing column": ("csv:table.csv?text=txt&label=label", "Did you mean 'text'"),
 }
+
+
+def test_wrong_input_in_a_process_of_its_own(tmp_path: Path) -> None:
+    refused("rank", "-t", "imagefolder:nowhere", "-s", "timm:resnet18", cwd=tmp_path, says="nowhere", run=run)
 
 
 @pytest.mark.parametrize("case", WRONG)
