@@ -145,6 +145,14 @@ def test_twin_spec_keeps_options() -> None:
     assert twin_of("timm:x?size=64") == "timm:x?size=64&weights=random"
 
 
+def test_controls_have_no_twins(picture_folder: Path, tiny_models: str) -> None:
+    ranking = rank(picture_folder, "edges?weights=random")
+    assert {c.source: c.control for c in ranking.best()} == {
+        "python:tiny_models:edges?weights=random": "random", "raw:image": "raw"
+    }  # fmt: skip
+    assert not ts.rank(f"imagefolder:{picture_folder}", ["raw:image", "python:tiny_models:edges"]).failures
+
+
 def test_failed_scores_come_last(picture_folder: Path, tiny_models: str) -> None:
     candidate = rank(picture_folder, "edges", twins=False).candidates[0]
     assert sort_key(candidate, "ridge_loo") < sort_key(candidate, "absent")

@@ -116,6 +116,13 @@ def test_a_twin_that_could_not_be_scored_leaves_it_open(make: SimpleNamespace) -
     assert "Whether it beats its random-weights twin is unknown: a?weights=random has no ridge_loo." in text(found)
 
 
+def test_only_controls_were_ranked(make: SimpleNamespace) -> None:
+    ranking = make.ranking([make.entrant("a", [(0.80, 0.01)], (0.30, 0.01))])
+    controls = tuple(c for c in ranking.candidates if c.control)
+    found = verdict(replace(ranking, candidates=controls))
+    assert (found.headline, found.leader) == ("Only controls were ranked: no source to choose.", None)
+
+
 def test_no_source_could_be_scored(make: SimpleNamespace) -> None:
     found = verdict(make.ranking([make.entrant("a", [(None, None)])]))
     assert (found.headline, found.leader, found.adds) == ("No source could be scored by ridge_loo.", None, None)

@@ -1,17 +1,38 @@
-"""How progress and tables look in a terminal."""
+"""How progress looks: what runs now, how far it is, and how long it still takes."""
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from ..report.formats import shorten
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-QUIET_SECONDS = 5.0  # between lines of one task where no terminal redraws them
+QUIET_SECONDS = 5.0  # between lines where no terminal redraws them
+NAME_WIDTH = 60  # characters
+MEMORY_SECONDS = 600.0  # speed is measured over this long: whole sources are minutes apart
+
+
+@dataclass
+class _Task:
+    """One task under way."""
+
+    started: float
+    done: int
+    total: int
+
+    def left(self, now: float) -> str:
+        """Time left at the speed so far; nothing before the first unit is done."""
+        if not self.done:
+            return ""
+        seconds = (now - self.started) / self.done * (self.total - self.done)
+        return f", {_span(seconds)} left"
 
 
 class DrawnProgress:
@@ -26,16 +47,18 @@ class DrawnProgress:
 
         self._console = Console(stderr=True)
         self._bars: Bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self._console,
             transient=True,
+            speed_estimate_period=MEMORY_SECONDS,
         )
-        self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, float] = {}
+        self._running: dict[str, _Task] = {}  # outermost first
+        self._drawn: dict[str, TaskID] = {}
+        self._said = float("-inf")
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -45,29 +68,43 @@ class DrawnProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def __call__(self, task: str, done: int, total: int) -> None:
-        if not self._console.is_terminal:
-            self._say(task, done, total)
-            return
-        if task not in self._tasks:
-            self._tasks[task] = self._bars.add_task(_short(task), total=total)
-        self._bars.update(self._tasks[task], completed=done, total=total)
-        if done >= total:
-            self._bars.remove_task(self._tasks.pop(task))
-
-    def _say(self, task: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if done == 0 or now - self._said.get(task, now) > QUIET_SECONDS:
-            self._said[task] = now
-            print(f"{task}: {done}/{total}", file=sys.stderr, flush=True)
+        known = self._running.setdefault(task, _Task(now, done, total))
+        known.done, known.total = done, total
+        names = list(self._running)
+        for inner in names[names.index(task) + 1 :]:  # one that failed half-way never says that it is over
+            self._end(inner)
+        if self._console.is_terminal:
+            self._draw(task, done, total)
+        elif now - self._said >= QUIET_SECONDS:
+            self._said = now
+            self._say(now)
+        if done >= total:
+            self._end(task)
+
+    def _draw(self, task: str, done: int, total: int) -> None:
+        if task not in self._drawn:
+            self._drawn[task] = self._bars.add_task(shorten(task, NAME_WIDTH), total=total)
+        self._bars.update(self._drawn[task], completed=done, total=total)
+
+    def _say(self, now: float) -> None:
+        """One line for all that runs, outermost first, so that a log shows where time goes."""
+        parts = [
+            f"{shorten(name, NAME_WIDTH)}: {one.done} of {one.total}{one.left(now)}"
+            for name, one in self._running.items()
+        ]
+        print(" | ".join(parts), file=sys.stderr, flush=True)
+
+    def _end(self, task: str) -> None:
+        del self._running[task]
+        if task in self._drawn:
+            self._bars.remove_task(self._drawn.pop(task))
 
 
-def _short(text: str, width: int = 60) -> str:
-    """`text` with its middle cut out, and no markup in it."""
-    from rich.markup import escape
-
-    if len(text) > width:
-        text = f"{text[: width // 2 - 2]} ... {text[-(width // 2 - 3) :]}"
-    return escape(text)
+def _span(seconds: float) -> str:
+    """A duration in the unit that suits it."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -168,7 +168,8 @@ class Moments:
             values, vectors = values[::-1], vectors[:, ::-1]
         else:
             rows = self.rows - self.rows.mean(axis=0)  # a large mean, once taken off, leaves its rounding behind
-            vectors, singular, _ = np.linalg.svd(np.linalg.qr(rows.T, mode="r").T)
+            triangle = np.asarray(np.linalg.qr(rows.T, mode="r"))
+            vectors, singular, _ = np.linalg.svd(triangle.T)
             values = singular**2
         keep = values > self._floor(max(float(values[0]), 0.0))
         return values[keep], vectors[:, keep]

@@ -123,7 +123,8 @@ def rank(
     device = pick_device(device)
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, pooling, strict, progress)
     study = _Study(target, split, scorers, rank_by, layers, extractor, seed, trust_remote_code)
-    everything = [RAW_OF_MODALITY[target.modality], *specs, *(twin_of(spec) for spec in specs if twins)]
+    paired = [twin_of(spec) for spec in specs if twins and _has_twin(spec)]
+    everything = [RAW_OF_MODALITY[target.modality], *specs, *paired]
     for done, spec in enumerate(dict.fromkeys(everything)):
         progress(f"ranking for {target.name}", done, len(everything))
         _add_source(study, spec)
@@ -150,6 +151,12 @@ def rank(
 def twin_of(spec: str) -> str:
     """The spec of the same architecture with random weights."""
     return f"{spec}{'&' if '?' in spec else '?'}weights=random"
+
+
+def _has_twin(spec: str) -> bool:
+    """Not what is itself a control: a source of random weights, or the raw input."""
+    parsed = Spec.parse(spec, kind="source", example="timm:resnet18")
+    return parsed.options.get("weights") != "random" and spec not in RAW_OF_MODALITY.values()
 
 
 def sort_key(candidate: Candidate, rank_by: str) -> tuple[bool, float]:

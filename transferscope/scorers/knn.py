@@ -115,9 +115,10 @@ def _vote(voters: NDArray[np.int64], distance: Array, ties: str) -> NDArray[np.i
 def _neighbours(values: Array, k: int) -> Iterator[tuple[slice, NDArray[np.int64], Array]]:
     """Blocks of rows with the row numbers and distances of the k nearest others of each, nearest first.
 
-    Expanding the square is fast but rounds; whoever may be among the nearest is measured again, exactly.
+    Expanding the square is fast but rounds; whoever may be among the nearest is measured again, exactly: between
+    the rows as given, since rounding of the centred ones would settle which of two equal distances is less.
     """
-    values = values - values.mean(axis=0)
+    given, values = values, values - values.mean(axis=0)
     squares = np.square(values).sum(axis=1)
     slack = 4 * EPS * (values.shape[1] + 4) * (squares + squares.max())
     height = max(1, BLOCK // len(values))
@@ -130,7 +131,7 @@ def _neighbours(values: Array, k: int) -> Iterator[tuple[slice, NDArray[np.int64
         distance = np.empty((len(squared), k))
         for i, row in enumerate(squared):
             close = np.flatnonzero(row <= reach[i])
-            exact = np.square(values[close] - values[start + i]).sum(axis=1)
+            exact = np.square(given[close] - given[start + i]).sum(axis=1)
             order = np.argsort(exact, kind="stable")[:k]
             near[i], distance[i] = close[order], np.sqrt(exact[order])
         yield block, near, distance

@@ -61,13 +61,14 @@ def leep(source_probs: Any, labels: Any) -> float:
 
 
 def check_probs(source_probs: Any, labels: Any, *, caller: str) -> tuple[Array, NDArray[np.int64]]:
-    """Probabilities as float64, and label codes."""
+    """Probabilities as float64, of rows that sum to 1 to the last digit, and label codes."""
     probs, targets = check_inputs(source_probs, labels, caller=caller, tasks=("classification",), name="source_probs")
     assert targets.codes is not None
-    if probs.min() < 0 or np.abs(probs.sum(axis=1) - 1).max() > ROW_SUM:
+    sums = probs.sum(axis=1, keepdims=True)
+    if probs.min() < 0 or np.abs(sums - 1).max() > ROW_SUM:
         raise ScoreError(
             f"{caller}: source_probs hold values from {probs.min():.3g} to {probs.max():.3g} with row sums from "
-            f"{probs.sum(axis=1).min():.3g} to {probs.sum(axis=1).max():.3g}; expected probabilities whose rows sum "
-            "to 1. Apply a softmax to logits first."
+            f"{sums.min():.3g} to {sums.max():.3g}; expected probabilities whose rows sum to 1. Apply a softmax to "
+            "logits first."
         )
-    return probs, targets.codes
+    return probs / sums, targets.codes

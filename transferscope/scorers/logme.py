@@ -12,7 +12,8 @@ from ..features.arrays import Array, Task, check_inputs, storage_eps
 from ..features.moments import EPS, Moments
 from .registry import register_scorer
 
-SPAN = np.log(1e12)  # alpha/beta is sought within this factor of the largest eigenvalue, both ways
+SPAN = np.log(1e12)  # alpha/beta is sought within this factor of the largest eigenvalue, both ways,
+BELOW = np.log(1e6)  # and this far below the smallest: with a large mean the largest says nothing of the others
 GRID = 160  # points of the first search
 STEPS, CLOSE = 60, 1e-8  # of the second, and where it ends: L is flat there, so its error is the square of that
 ROUNDS, EPSILON, TOLERANCE = 11, 1e-5, 1e-3  # of the published iteration
@@ -70,7 +71,7 @@ def logme(
     score : float
         A log density per sample: no bound, higher is better. Invariant to the scale of the features and to rotations,
         not to shifts. With a perfect fit (possible when n_samples <= n_features) it has no maximum and is bounded at
-        alpha/beta of 1e-12 times the largest eigenvalue.
+        alpha/beta of 1e-12 times the largest eigenvalue, or 1e-6 times the smallest if that is less.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def max_evidence(moments: Moments) -> tuple[Array, bool]:
     if not len(spectrum.values):
         return without_signal, False
     sigma = np.log(spectrum.values)
-    low, high = sigma[0] - SPAN, sigma[0] + SPAN
+    low, high = min(sigma[0] - SPAN, sigma[-1] - BELOW), sigma[0] + SPAN
     grid = np.linspace(low, high, GRID)
     share = _expit(grid[:, None] - sigma)
     at_grid = _evidence(share @ explained + residual, -np.log(share).sum(axis=1)[:, None], n)
@@ -123,7 +124,10 @@ def _expit(x: Array) -> Array:
 
 def _residual(moments: Moments) -> Array:
     """What of each column no weights explain; rounding noise would pass for a fit even better than perfect."""
-    residual = moments.target_square - (moments.uncentred.projections**2).sum(axis=0)
+    spectrum = moments.uncentred
+    if len(spectrum.values) == moments.n_samples:  # as many independent rows as samples explain everything
+        return np.zeros_like(moments.target_square)
+    residual = moments.target_square - (spectrum.projections**2).sum(axis=0)
     return np.where(residual < moments.n_samples * EPS * moments.target_square, 0.0, residual)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SourceError
 from ..registry import Spec
-from .hooks import weights_option, weights_sha256, without_weights
+from .hooks import seeded, weights_option, weights_sha256, without_weights
 from .source import SOURCES, Source, load_source
 from .timm import create_timm, wrap_timm
 
@@ -94,8 +94,9 @@ def _architecture(arch: str, state: Mapping[str, Tensor], spec: Spec, seed: int,
     weight = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
     n_classes = 0 if weight is None else weight.shape[0]  # 0: the checkpoint was saved without its classifier
     if n_classes != model.num_classes:
-        model.reset_classifier(n_classes)
-    return wrap_timm(model, spec.text)
+        with seeded(seed):
+            model.reset_classifier(n_classes)
+    return wrap_timm(model, spec.text, is_random=spec.options.get("weights") == "random")
 
 
 def _fit(source: Source, state: Mapping[str, Tensor], text: str) -> None:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 512  # tokens, where a model sets no limit of its own
 LONGEST_SOUND = 30.0  # seconds
 _HEADS = {  # what a checkpoint's architecture ends with, and the class that loads it with its head
-    "ForImageClassification": "AutoModelForImageClassification",
-    "ForSequenceClassification": "AutoModelForSequenceClassification",
-    "ForAudioClassification": "AutoModelForAudioClassification",
+    "ForImageClassification": ("AutoModelForImageClassification",),
+    # sound models of the wav2vec2 family end so too
+    "ForSequenceClassification": ("AutoModelForSequenceClassification", "AutoModelForAudioClassification"),
+    "ForAudioClassification": ("AutoModelForAudioClassification",),
 }
 
 
@@ -37,8 +38,9 @@ def load_hf(spec: Spec, *, seed: int = 0, trust_remote_code: bool = False) -> So
         neither pixels, waveforms nor tokens.
     """
     options = spec.only(weights=weights_option, revision=str, max_length=positive)
-    name = str(Path(spec.location).expanduser()) if Path(spec.location).expanduser().is_dir() else spec.location
-    if name == spec.location and name.startswith((".", "/", "~")):
+    folder = Path(spec.location).expanduser()
+    name = str(folder) if folder.is_dir() else spec.location
+    if not folder.is_dir() and name.startswith((".", "/", "~")):
         raise SourceError(f"{spec.text}: there is no directory {name}; expected one holding config.json and weights.")
     is_random = options.get("weights") == "random"
     hub = {"revision": options.get("revision"), "trust_remote_code": trust_remote_code}
@@ -61,8 +63,9 @@ def build_model(config: Any, name: str | None, hub: dict[str, Any], *, seed: int
     import transformers
 
     architecture = next(iter(getattr(config, "architectures", None) or ()), "")
-    auto = next((auto for ending, auto in _HEADS.items() if architecture.endswith(ending)), "AutoModel")
-    loader = getattr(transformers, auto if name else "AutoModel")
+    autos = next((autos for ending, autos in _HEADS.items() if architecture.endswith(ending)), ())
+    known = (auto for auto in autos if type(config) in getattr(transformers, auto)._model_mapping)
+    loader = getattr(transformers, next(known, "AutoModel") if name else "AutoModel")
     if name is None:
         with seeded(seed):
             model = loader.from_config(config, trust_remote_code=hub["trust_remote_code"])
@@ -85,9 +88,9 @@ def wrap_hf(
     config = model.config
     body = model.get_encoder() if config.is_encoder_decoder else model
     spec = _input_spec(model, load, max_length, prefix)
-    has_head = hasattr(model, "classifier") or type(model).__name__.endswith(tuple(_HEADS))
-    n_layers = _count_hidden_states(config)
-    layers = tuple(f"hidden.{i}" for i in range(n_layers))
+    # an encoder alone gives no logits
+    has_head = body is model and (hasattr(model, "classifier") or type(model).__name__.endswith(tuple(_HEADS)))
+    layers = tuple(f"hidden.{i}" for i in range(_count_hidden_states(body, spec)))
 
     def run(inputs: Inputs, asked: Sequence[str]) -> Outputs:
         output = body(**inputs, output_hidden_states=True, return_dict=True)
@@ -100,7 +103,33 @@ def wrap_hf(
         name, type(model).__name__, model, layers, spec,
         n_source_classes=int(config.num_labels) if has_head else None, **known,
     )  # fmt: skip
-    return Source(card, model, spec, run)
+    alone = getattr(config, "feat_extract_norm", None) == "group"
+    return Source(card, model, spec, _unpadded(run) if alone else run)
+
+
+def _unpadded(run: Callable[[Inputs, Sequence[str]], Outputs]) -> Callable[[Inputs, Sequence[str]], Outputs]:
+    """Sounds of one length at a time and without their padding, for models that normalise over time."""
+
+    def run_each(inputs: Inputs, asked: Sequence[str]) -> Outputs:
+        import torch
+        from torch.nn.functional import pad
+
+        lengths = inputs["attention_mask"].sum(dim=1).long()
+        groups = [(lengths == length).nonzero().flatten() for length in lengths.unique()]
+        parts = [run({"input_values": inputs["input_values"][rows, : lengths[rows[0]]]}, asked) for rows in groups]
+        order = torch.cat(groups).argsort()
+        found = {}
+        for layer in asked:
+            states = [part.layers[layer].values for part in parts]
+            longest = max(state.shape[1] for state in states)
+            values = torch.cat([pad(state, (0, 0, 0, longest - state.shape[1])) for state in states])
+            real = torch.cat([lengths.new_full((len(state),), state.shape[1]) for state in states])
+            mask = torch.arange(longest, device=real.device) < real.unsqueeze(1)
+            found[layer] = Activation(values[order], "NTC", mask[order].long())
+        logits = [part.logits for part in parts if part.logits is not None]
+        return Outputs(found, torch.cat(logits)[order] if logits else None)
+
+    return run_each
 
 
 def _input_spec(model: Any, load: Callable[[str], Any], max_length: int | None, prefix: str) -> InputSpec:
@@ -110,11 +139,16 @@ def _input_spec(model: Any, load: Callable[[str], Any], max_length: int | None, 
         tokenizer = load("AutoTokenizer")
         positions = getattr(model.config, "max_position_embeddings", None) or LONGEST_TEXT
         limits = [tokenizer.model_max_length, positions, max_length or LONGEST_TEXT]
+        if getattr(model.config, "pad_token_id", None) is None:  # classifiers need it to find a text's end
+            model.config.pad_token_id = (
+                tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+            )
         return TokensInput(tokenizer, int(min(limits)), model.get_input_embeddings(), prefix)
     if main == "pixel_values":
         return image_input(load("AutoImageProcessor"), model.config)
     if main in ("input_values", "input_features"):
         extractor = load("AutoFeatureExtractor")
+        extractor.return_attention_mask = True  # what is padding must be known, whether or not the model asks
         return WaveformInput(int(extractor.sampling_rate), LONGEST_SOUND, min_seconds=0.1, extractor=extractor)
     raise SourceError(f"{type(model).__name__} takes in {main!r}; expected input_ids, pixel_values or a waveform.")
 
@@ -140,15 +174,24 @@ def image_input(processor: Any, config: Any) -> ImageInput:
     return ImageInput(size, tuple(map(float, mean)), tuple(map(float, std)), filter_name, crop)
 
 
-def _count_hidden_states(config: Any) -> int:
-    """Entries of ``hidden_states``: one per layer or stage, and the embeddings before them."""
+def _count_hidden_states(body: Any, spec: InputSpec) -> int:
+    """Entries of ``hidden_states``: one per layer or stage, and mostly the embeddings before them.
+
+    Image models differ in what they list, so a black picture is tried; the others say it in their config.
+    """
+    import torch
+
+    if isinstance(spec, ImageInput):
+        with torch.no_grad():
+            picture = torch.zeros(1, spec.channels, *spec.size)
+            output = body(pixel_values=picture, output_hidden_states=True, return_dict=True)
+        if states := getattr(output, "hidden_states", None):
+            return len(states)
+        raise SourceError(f"{type(body).__name__} gives no hidden states, so that there is no layer to tap.")
     for field in ("num_hidden_layers", "encoder_layers", "num_layers", "n_layer"):
-        if isinstance(count := getattr(config, field, None), int):
+        if isinstance(count := getattr(body.config, field, None), int):
             return count + 1
-    stages = getattr(config, "depths", None) or getattr(config, "hidden_sizes", None)
-    if stages is None:
-        raise SourceError(f"{type(config).__name__} does not say how many layers the model has.")
-    return len(stages) + 1
+    raise SourceError(f"{type(body.config).__name__} does not say how many layers the model has.")
 
 
 def _activation(state: Tensor, mask: Tensor | None, spec: InputSpec) -> Activation:
@@ -169,7 +212,8 @@ def _time_mask(body: Any, inputs: Inputs, state: Tensor) -> Tensor | None:
         return mask
     if shorten := getattr(body, "_get_feature_vector_attention_mask", None):
         return shorten(state.shape[1], mask)
-    return None
+    step, rest = divmod(mask.shape[1], state.shape[1])
+    return mask[:, ::step] if rest == 0 else None
 
 
 def _from(auto: str, name: str, hub: dict[str, Any]) -> Any:

@@ -30,6 +30,8 @@ class Tap:
         A classifier's input is the pooled feature before it.
     skip : int
         Leading positions of a sequence that are no content.
+    width : int or None
+        Channels, where known: a map with this many on its last axis only is NHWC.
     """
 
     module: nn.Module
@@ -37,6 +39,7 @@ class Tap:
     where: Literal["output", "input"] = "output"
     skip: int = 0
     three: Layout = "NTC"  # what three dimensions are told to be
+    width: int | None = None
 
 
 def hooked_run(taps: Mapping[str, Tap], forward: Forward) -> Callable[[Inputs, Sequence[str]], Outputs]:
@@ -78,6 +81,8 @@ def _listen(tap: Tap, layer: str, caught: dict[str, Tensor]) -> Any:
 def _activation(values: Tensor, tap: Tap, mask: Tensor | None) -> Activation:
     told: dict[int, Layout] = {2: "NC", 3: tap.three, 4: "NCHW"}
     layout = tap.layout or told[values.ndim]
+    if layout == "NCHW" and tap.width not in (None, values.shape[1]) and tap.width == values.shape[3]:
+        layout = "NHWC"
     return Activation(values, layout, mask if "T" in layout else None, tap.skip if "T" in layout else 0)
 
 

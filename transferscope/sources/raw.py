@@ -37,7 +37,8 @@ def mel_statistics(inputs: Inputs) -> Tensor:
     window, hop = 400, 160  # 25 ms and 10 ms
     waves, mask = inputs["input_values"], inputs["attention_mask"].to(inputs["input_values"].dtype)
     spectrum = torch.stft(
-        waves, window, hop, window=torch.hann_window(window, device=waves.device), return_complex=True
+        waves, window, hop, window=torch.hann_window(window, device=waves.device), pad_mode="constant",
+        return_complex=True,
     ).abs().square()  # fmt: skip
     bank = melscale_fbanks(window // 2 + 1, 0.0, RATE / 2, MELS, RATE).to(waves.device)
     bands = (spectrum.transpose(1, 2) @ bank).clamp(min=1e-10).log()  # (n, frames, MELS)

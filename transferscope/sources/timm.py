@@ -89,15 +89,30 @@ def wrap_timm(model: nn.Module, name: str, *, size: Any = None, is_random: bool 
 
 
 def _taps(model: Any) -> dict[str, Tap]:
-    """The stages or blocks that timm's own feature info names, and the classifier's input."""
+    """The stages or blocks that timm's own feature info names, and the classifier's input.
+
+    Some names there are of no submodule and are left out.
+    """
     info = getattr(model, "feature_info", [])
-    names = [stage["module"] for stage in (info if isinstance(info, list) else info.info)]
+    width_of = {stage["module"]: stage["num_chs"] for stage in (info if isinstance(info, list) else info.info)}
     layout: Any = "NHWC" if getattr(model, "output_fmt", None) == "NHWC" else None
     skip = int(getattr(model, "num_prefix_tokens", 0))
-    taps = {name: Tap(model.get_submodule(name), layout, skip=skip) for name in names}
+    known = dict(model.named_modules())
+    taps = {
+        name: Tap(_called(known[name]), layout, skip=skip, width=width)
+        for name, width in width_of.items()
+        if name in known
+    }
     classifier = model.get_classifier()
-    taps[PENULTIMATE] = Tap(classifier[0] if isinstance(classifier, tuple) else classifier, where="input")
+    taps[PENULTIMATE] = Tap(_called(classifier[0] if isinstance(classifier, tuple) else classifier), where="input")
     return taps
+
+
+def _called(module: nn.Module) -> nn.Module:
+    """The module itself, or the last of a list, which is never called as a whole."""
+    from torch.nn import ModuleList
+
+    return module[-1] if isinstance(module, ModuleList) else module
 
 
 def _takes_img_size(architecture: str, *, pretrained: bool) -> bool:
