@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import AdapterError
 from ..results import Setting
 from ..sources.source import Inputs, TokensInput
 from .graph import register_converter
@@ -38,6 +39,11 @@ class EmbedPatches:
 
     def __init__(self, spec: TokensInput, probe: Sequence[Image]) -> None:
         self.grid = max(1, min(GRID, int(spec.max_length**0.5)))
+        if not hasattr(spec.embedding, "weight"):
+            raise AdapterError(
+                f"image->tokens: {type(spec.embedding).__name__} is no table of token embeddings to match; "
+                "expected a language model (for pictures as they are, take raw:image)."
+            )
         table = spec.embedding.get_parameter("weight").detach().double().cpu().numpy()
         patches = self._patches(probe).reshape(-1, PATCH * PATCH)
         self.mean = patches.mean(axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -50,7 +51,7 @@ class DrawText:
         self.path = _best_font(probe)
         self.glyphs = _glyphs(self.path)
         self._check_glyphs(probe)
-        longer = sorted(probe, key=len)[int(0.95 * (len(probe) - 1))]
+        longer = sorted(probe, key=len)[math.ceil(0.95 * (len(probe) - 1))]
         fitting = (size for size in SIZES if self._fits(longer, size))
         self.size = next(fitting, SIZES[-1])
 

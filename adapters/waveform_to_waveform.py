@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -44,7 +45,8 @@ class FitWaveform:
         shortest = int(self.spec.min_seconds * rate)
         if self.spec.extractor is not None:
             padded = [np.pad(wave.numpy(), (0, max(0, shortest - len(wave)))) for wave in waves]
-            made = self.spec.extractor(padded, sampling_rate=rate, return_tensors="pt", padding=True)
+            edits["padded"] += sum(len(wave) < shortest for wave in waves)
+            made = self.spec.extractor(padded, sampling_rate=rate, return_tensors="pt", padding=self._padding())
             return dict(made)
         longest = max(shortest, *(len(wave) for wave in waves))
         values, mask = torch.zeros(len(waves), longest), torch.zeros(len(waves), longest)
@@ -53,6 +55,11 @@ class FitWaveform:
             mask[i, : max(len(wave), shortest)] = 1
             edits["padded"] += len(wave) < shortest
         return {"input_values": values, "attention_mask": mask}
+
+    def _padding(self) -> str | bool:
+        """The extractor's own padding (Whisper's is to its full length), or else to the longest of the batch."""
+        own = inspect.signature(self.spec.extractor.__call__).parameters.get("padding")
+        return (own.default if own else None) or True
 
 
 def mono_at(sound: Waveform, rate: int, edits: Counter[str]) -> Tensor:

@@ -45,7 +45,7 @@ PARTS = (
             "package:minilm-l6",
         ),
         (
-            "package:efficientnet-lite0?size=64", "package:efficientnet-lite0?size=64&weights=random",
+            "package:ocr-crnn?size=64", "package:ocr-crnn?size=64&weights=random",
             "package:mobilenet-v2?size=64", "package:mobilenet-v2?size=64&weights=random",
         ),
         500,

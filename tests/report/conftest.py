@@ -47,6 +47,17 @@ EDITS = {
     "pixels_cropped": 3_522_355.0,
 }
 
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style><style>*{display:none}",
+    "{{ 7 * 7 }}{% raw %}",
+    "$x^2$ & &amp; \\frac",
+    "]]>--><!--",
+    "a" * 300,
+    "日本語 ñ 🙂 \u202egpj.exe \x00\x1b[31m",
+)
+
 
 @dataclass(frozen=True)
 class Entrant:
@@ -244,4 +255,20 @@ def make() -> SimpleNamespace:
         confirmed=make_confirmed,
         agreement=make_agreement,
         sources=(A, B, C),
+    )
+
+
+@pytest.fixture
+def hostile() -> Ranking:
+    """A study whose every name is written to do harm."""
+    entrants = [Entrant(name, [(0.5 - k / 50, 0.02), (0.4, 0.02)], (0.2, 0.02)) for k, name in enumerate(HOSTILE)]
+    target = make_target(HOSTILE[1], classes=HOSTILE, class_counts=(10,) * len(HOSTILE))
+    values = tuple(tuple(1.0 if i == j else 0.5 for j in range(len(HOSTILE))) for i in range(len(HOSTILE)))
+    ranking = make_ranking(entrants, target=target, similarity=(Similarity(HOSTILE[0], HOSTILE, values),))
+    steps = (Step(HOSTILE[0], {HOSTILE[1]: HOSTILE[2]}, HOSTILE[3]),)
+    return replace(
+        ranking,
+        candidates=tuple(replace(c, path=steps, edits={HOSTILE[0]: 3.0, "samples": 5.0}) for c in ranking.candidates),
+        warnings=HOSTILE,
+        stamp=replace(ranking.stamp, command=HOSTILE[1], versions={HOSTILE[0]: HOSTILE[2]}),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -18,19 +17,9 @@ import pytest
 import transferscope as ts
 from transferscope.errors import ResultError
 from transferscope.report.html import LARGEST
-from transferscope.results import Evaluation, Ranking, Similarity, Step, Truth, save_result
+from transferscope.results import Evaluation, Ranking, Truth, save_result
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "</style><style>*{display:none}",
-    "{{ 7 * 7 }}{% raw %}",
-    "$x^2$ & &amp; \\frac",
-    "]]>--><!--",
-    "a" * 300,
-    "日本語 ñ 🙂 \u202egpj.exe \x00\x1b[31m",
-)
 
 
 class Page(HTMLParser):
@@ -252,29 +241,15 @@ def test_a_single_result_needs_no_list(ranking: Ranking, tmp_path: Path) -> None
     assert ts.report(path, out=tmp_path / "deep" / "b.html").read_bytes() == one.read_bytes()
 
 
-def hostile_ranking(make: SimpleNamespace) -> Ranking:
-    entrants = [make.entrant(name, [(0.5 - k / 50, 0.02), (0.4, 0.02)], (0.2, 0.02)) for k, name in enumerate(HOSTILE)]
-    target = make.target(HOSTILE[1], classes=HOSTILE, class_counts=(10,) * len(HOSTILE))
-    values = tuple(tuple(1.0 if i == j else 0.5 for j in range(len(HOSTILE))) for i in range(len(HOSTILE)))
-    ranking = make.ranking(entrants, target=target, similarity=(Similarity(HOSTILE[0], HOSTILE, values),))
-    steps = (Step(HOSTILE[0], {HOSTILE[1]: HOSTILE[2]}, HOSTILE[3]),)
-    return replace(
-        ranking,
-        candidates=tuple(replace(c, path=steps, edits={HOSTILE[0]: 3.0, "samples": 5.0}) for c in ranking.candidates),
-        warnings=HOSTILE,
-        stamp=replace(ranking.stamp, command=HOSTILE[1], versions={HOSTILE[0]: HOSTILE[2]}),
-    )
-
-
-def test_hostile_names_are_text_everywhere(make: SimpleNamespace, tmp_path: Path) -> None:
-    ranking = hostile_ranking(make)
-    truth = replace(make.truth(*(make.confirmed(name, HOSTILE[0], 0.5) for name in HOSTILE)), target=ranking.target)
-    html = ts.report([ranking, truth], out=tmp_path / "r.html").read_text()
+def test_hostile_names_are_text_everywhere(make: SimpleNamespace, hostile: Ranking, tmp_path: Path) -> None:
+    names = hostile.warnings
+    truth = replace(make.truth(*(make.confirmed(name, names[0], 0.5) for name in names)), target=hostile.target)
+    html = ts.report([hostile, truth], out=tmp_path / "r.html").read_text()
     found = Page(html)
     assert not {"script", "img"} & {tag for tag, _ in found.tags}
     assert [tag for tag, _ in found.tags].count("style") == 1
     assert not [attrs for _, attrs in found.tags for name in attrs if name.startswith("on")]
-    for name in HOSTILE[:6]:
+    for name in names[:6]:
         assert name in "".join(found.words)
     assert "49" not in found.text.replace("0.49", "")
     assert not set("\x00\x1b\u202e") & set(html)
@@ -337,57 +312,6 @@ def test_a_persons_own_matplotlib_settings_change_nothing(ranking: Ranking, tmp_
     with matplotlib.rc_context(settings):
         assert ts.report(ranking, out=tmp_path / "b.html").read_bytes() == first
     assert {name: matplotlib.rcParams[name] for name in before} == before
-
-
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("study", ["plain", "hostile", "large"])
-def test_in_a_browser(
-    browser, width: int, scheme: str, study: str, ranking: Ranking, truth: Truth, evaluation: Evaluation,
-    large_ranking: Ranking, make: SimpleNamespace, tmp_path: Path,
-) -> None:  # fmt: skip
-    """No message on the console, nothing fetched, no sideways scrolling of the page, no label outside its picture."""
-    results = {"plain": [ranking, truth, evaluation], "hostile": [hostile_ranking(make)], "large": [large_ranking]}
-    path = ts.report(results[study], out=tmp_path / "r.html")
-    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said, asked = [], []
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("dialog", lambda dialog: said.append(dialog.message))
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.goto(path.as_uri())
-    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    assert said == []
-    assert asked == [path.as_uri()]
-    assert tab.evaluate("document.documentElement.scrollWidth") == width
-    outside = tab.evaluate(
-        """[...document.querySelectorAll('svg text')].filter(t => {
-             const a = t.getBoundingClientRect(), b = t.closest('svg').getBoundingClientRect();
-             return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1 || a.bottom > b.bottom + 1;
-           }).map(t => t.textContent)"""
-    )
-    assert outside == []
-    tab.close()
 
 
 def luminance(color: str) -> float:

@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from transferscope.report.study import gather
 from transferscope.report.terminal import (
     agreement_table,
     print_result,
     print_scores,
+    print_study,
     ranking_table,
+    study_table,
     summary,
     truth_table,
 )  # fmt: skip
@@ -52,6 +55,26 @@ def test_truth(truth: Truth, make: SimpleNamespace) -> None:
     table = truth_table(truth)
     assert " ".join(words(table, "full")) == f"{make.sources[0]} full blocks.3 93.0 % 0.6 % 2.6 % 21.7 s"
     assert [row.style for row in table.rows] == [None, None, None, None, "dim", "dim"]
+
+
+def test_study(ranking: Ranking, truth: Truth, make: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    [study], _ = gather([ranking, truth])
+    table = study_table(study, ranking)
+    first, second, _ = make.sources
+    assert [str(column.header) for column in table.columns][3:-1] == ["ridge_loo ↑", "full", "linear_probe"]
+    cells = " ".join(words(table, f"{first} "))
+    measured = {row.strategy: row for row in truth.confirmed if row.source == first}
+    for row in measured.values():
+        assert f"{100 * row.accuracy:.1f} % ± {100 * row.standard_error:.1f}" in cells
+    assert words(table, f"{second} ")[:3] == ["2", second, "tied"]
+    print_study(study)
+    printed = capsys.readouterr().out
+    assert "Best confirmed by training" in printed
+    for text in ("failed: hf:someone/else: no network", "failed: hf:./my-local-vit: full: out of memory"):
+        assert text in printed
+    assert max(map(len, printed.splitlines())) <= 100
+    print_study(gather([truth])[0][0])
+    assert "accuracy on" in capsys.readouterr().out
 
 
 def test_agreement(evaluation: Evaluation) -> None:

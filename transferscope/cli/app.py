@@ -210,15 +210,19 @@ def demo(
 ) -> None:
     """Real models on real data, all three modalities, from packages alone; about 4 minutes on 2 cores."""
     from ..demo import run_demo
-    from ..report.terminal import print_result
+    from ..report.study import gather
+    from ..report.terminal import print_result, print_study
     from .drawing import DrawnProgress
 
     with DrawnProgress() as progress:
-        study = run_demo(out, progress=progress, command=_command())
-    for result in study.results:
-        print_result(result)
-    print(f"\nreport: {study.report}")
-    raise typer.Exit(1 if study.failed else 0)
+        made = run_demo(out, progress=progress, command=_command())
+    studies, evaluations = gather(made.results)
+    for study in studies:
+        print_study(study)
+    for evaluation in evaluations:
+        print_result(evaluation)
+    print(f"report: {made.report}")
+    raise typer.Exit(1 if made.failed else 0)
 
 
 @app.command()

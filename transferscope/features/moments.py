@@ -218,7 +218,7 @@ class Moments:
         small[np.arange(k), np.arange(k)] = scale
         small[k, :k], small[k, k] = np.sqrt(self.n_samples) * along, np.sqrt(self.n_samples) * rest
         known = np.vstack([self.centred.projections, self.target_sum / np.sqrt(self.n_samples)])
-        if self.rows is not None or self.n_samples * float(self.mean @ self.mean) > FAR * (values[0] if k else 0.0):
+        if self.n_samples * float(self.mean @ self.mean) > FAR * (values[0] if k else 0.0):
             left, singular, _ = np.linalg.svd(small)
             squares, floor = singular**2, ((k + 1) * EPS) ** 2
         else:

@@ -81,7 +81,7 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
         Column("Time", "extraction", numeric=True),
         Column("Parameters", numeric=True),
         Column("FLOPs", "per sample", numeric=True),
-        Column("Licence"),
+        Column("Licence", is_text=True),
     ]
     rows = []
     for candidate in ranking.best():
@@ -248,7 +248,7 @@ def card_table(ranking: Ranking) -> Table:
         Column("Layers", numeric=True),
         Column("Parameters", numeric=True),
         Column("FLOPs", "per sample", numeric=True),
-        Column("Licence"),
+        Column("Licence", is_text=True),
         Column("Weights", "SHA-256", is_name=True),
     ]
     rows = [

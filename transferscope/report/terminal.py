@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..results import Candidate, Evaluation, Failure, Ranking, Result, Score, Truth
 from .formats import MISSING, clean, duration, large, listed, noun, percent, route, shorten, with_error
-from .study import gather
+from .study import Study, gather
 from .tables import agreement_key, estimate, higher_is_better, ranks
 from .verdict import Verdict, decide
 
@@ -71,11 +71,38 @@ def truth_table(truth: Truth) -> Table:
     return table
 
 
+def study_table(study: Study, ranking: Ranking) -> Table:
+    """What was estimated of each source beside what training measured, in the order of the ranking."""
+    verdict, places = decide(ranking, study.confirmed, study.controls), ranks(ranking)
+    measured = {(row.source, row.strategy): row for row in study.confirmed}
+    strategies = dict.fromkeys(row.strategy for truth in study.truths for row in truth.confirmed)
+    tested = f", accuracy on {noun(study.split.n_test, 'test sample')}" if strategies else ""
+    table = _table(f"{shorten(study.target.name, 50)}: {shorten(ranking.rank_by, 20)}{tested}")
+    table.add_column("", justify="right")
+    table.add_column("source", overflow="fold", min_width=24)
+    table.add_column("", no_wrap=True)
+    table.add_column(_fold(f"{ranking.rank_by} {_arrow(ranking)}"), justify="right", no_wrap=True)
+    for strategy in strategies:
+        table.add_column(_fold(strategy), justify="right", no_wrap=True)
+    table.add_column("path", overflow="fold", max_width=16)
+    for c in ranking.best():
+        score = c.scores.get(ranking.rank_by)
+        rows = [measured.get((c.source, strategy)) for strategy in strategies]
+        table.add_row(
+            str(places.get(c.source, "")),
+            _text(shorten(c.source, LONGEST)),
+            _text(_mark(c, verdict)),
+            MISSING if score is None else with_error(score.value, score.standard_error),
+            *(MISSING if row is None else f"{percent(row.accuracy)} ± {100 * row.standard_error:.1f}" for row in rows),
+            _text(route(step.converter for step in c.path)),
+            style="dim" if c.control else None,
+        )
+    return table
+
+
 def agreement_table(evaluation: Evaluation) -> Table:
     """Weighted Kendall, Spearman, Pearson and regret of every order, best first by target and strategy."""
     table = _table(f"Agreement with measured accuracy ({100 * evaluation.level:.0f} % intervals)")
-    table.add_column("target", overflow="fold", min_width=12)
-    table.add_column("strategy", overflow="fold")
     table.add_column("order by", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("weighted τ", justify="right", no_wrap=True)
@@ -83,12 +110,11 @@ def agreement_table(evaluation: Evaluation) -> Table:
     table.add_column("regret, points", justify="right", no_wrap=True)
     above: tuple[str, str] | None = None
     for a in sorted(evaluation.agreements, key=agreement_key):
-        again = above == (a.target, a.strategy)
+        if above != (a.target, a.strategy):
+            table.add_row(Text(f"{shorten(a.target, 30)}, {shorten(a.strategy, 16)}", style="bold"))
         above = a.target, a.strategy
         table.add_row(
-            "" if again else _text(shorten(a.target, 28)),
-            "" if again else _text(a.strategy),
-            _text(a.scorer),
+            _text(f"  {a.scorer}"),
             str(a.n_sources),
             estimate(a.weighted_kendall),
             estimate(a.spearman).partition(" ")[0],
@@ -100,7 +126,10 @@ def agreement_table(evaluation: Evaluation) -> Table:
 def summary(ranking: Ranking, truth: Truth | None = None) -> str:
     """The verdict as lines of text: the headline, then what it rests on."""
     studies, _ = gather([ranking] if truth is None else [ranking, truth])
-    verdict = decide(ranking, studies[0].confirmed, studies[0].controls)
+    return _sentences(decide(ranking, studies[0].confirmed, studies[0].controls))
+
+
+def _sentences(verdict: Verdict) -> str:
     return "\n".join([verdict.headline, *(f"- {text}" for text in verdict.details)])
 
 
@@ -113,13 +142,27 @@ def print_result(result: Result) -> None:
         said = decide(None, gather(result)[0][0].confirmed, gather(result)[0][0].controls)
         _print(truth_table(result), Text(said.headline), *_failures(result.failures))
         return
+    _print(ranking_table(result), Text(summary(result)), *_remarks(result))
+
+
+def print_study(study: Study) -> None:
+    """Print all that is known of one target as one table, the verdict, and what went wrong."""
+    if study.ranking is None:
+        for truth in study.truths:
+            print_result(truth)
+        return
+    verdict = Text(_sentences(decide(study.ranking, study.confirmed, study.controls)))
+    failures = [failure for truth in study.truths for failure in truth.failures]
+    _print("", study_table(study, study.ranking), verdict, *_remarks(study.ranking), *_failures(failures))
+
+
+def _remarks(result: Ranking) -> list[Text]:
+    """Failed sources, warnings and unreadable samples of a ranking."""
     skipped = [f"unreadable: {shorten(s.sample, 60)} ({shorten(s.reason, 60)})" for s in result.skipped[:MOST_SKIPPED]]
     if len(result.skipped) > MOST_SKIPPED:
         skipped.append(f"unreadable: {len(result.skipped) - MOST_SKIPPED} more, listed in the saved ranking")
     warnings = (Text(f"warning: {clean(text)}", style="yellow") for text in result.warnings)
-    _print(
-        ranking_table(result), Text(summary(result)), *_failures(result.failures), *warnings, *map(Text, skipped)
-    )  # fmt: skip
+    return [*_failures(result.failures), *warnings, *map(Text, skipped)]
 
 
 def print_scores(scores: Mapping[str, Score]) -> None:

@@ -76,8 +76,8 @@ def decide(ranking: Ranking | None, confirmed: Iterable[Confirmed] = (), control
     by = ranking.rank_by
     sources = [c for c in ranking.best() if c.control is None]
     if not sources:
-        said = tuple(_training(measured, None, control_names))
-        return Verdict("Only controls were ranked: no source to choose.", said)
+        trained = tuple(_training(measured, None, control_names))
+        return Verdict("Only controls were ranked: no source to choose.", trained)
     leader = next((c for c in sources if _value(c, by) is not None), None)
     if leader is None:
         return Verdict(f"No source could be scored by {by}.", tuple(_training(measured, None, control_names)))

@@ -137,6 +137,11 @@ def _input_spec(model: Any, load: Callable[[str], Any], max_length: int | None, 
     main = model.get_encoder().main_input_name if model.config.is_encoder_decoder else model.main_input_name
     if main == "input_ids":
         tokenizer = load("AutoTokenizer")
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up where files are missing
+            raise SourceError(
+                f"{type(tokenizer).__name__} knows no words but its special tokens; the files of the tokenizer, such "
+                "as tokenizer.json, are missing beside the model."
+            )
         positions = getattr(model.config, "max_position_embeddings", None) or LONGEST_TEXT
         limits = [tokenizer.model_max_length, positions, max_length or LONGEST_TEXT]
         if getattr(model.config, "pad_token_id", None) is None:  # classifiers need it to find a text's end
@@ -241,11 +246,15 @@ def quiet() -> Iterator[None]:
 @contextmanager
 def explained(text: str, name: str) -> Iterator[None]:
     """Turn transformers' errors into one that says what to do."""
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+
     try:
         yield
     except SourceError:
         raise
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         if Path(name).is_dir():
             raise SourceError(

@@ -49,7 +49,7 @@ def create_timm(name: str, *, pretrained: bool, size: Any = None, seed: int = 0,
     try:
         with seeded(seed):
             return timm.create_model(name, pretrained=pretrained, **options).eval()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if not pretrained:
             raise SourceError(f"timm:{name}: cannot be built ({_first_line(error)}).") from None
         raise SourceError(
@@ -122,7 +122,8 @@ def _takes_img_size(architecture: str, *, pretrained: bool) -> bool:
 
     with torch.device("meta"):
         model = timm.create_model(architecture, pretrained=pretrained)
-    return "img_size" in inspect.signature(type(model).__init__).parameters
+    made_by = [cls.__init__ for cls in type(model).__mro__ if "__init__" in vars(cls)]
+    return any("img_size" in inspect.signature(init).parameters for init in made_by)
 
 
 def _pretraining(config: Any) -> str | None:

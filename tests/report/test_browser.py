@@ -1,0 +1,33 @@
+"""The report in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import transferscope as ts
+from transferscope.results import Evaluation, Ranking, Truth
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("study", ["plain", "hostile", "large"])
+def test_in_a_browser(
+    open_page: Callable[..., Any], width: int, scheme: str, study: str, ranking: Ranking, truth: Truth,
+    evaluation: Evaluation, large_ranking: Ranking, hostile: Ranking, tmp_path: Path,
+) -> None:  # fmt: skip
+    """No message on the console, nothing fetched, no sideways scrolling of the page, no label outside its picture."""
+    results = {"plain": [ranking, truth, evaluation], "hostile": [hostile], "large": [large_ranking]}
+    tab = open_page(ts.report(results[study], out=tmp_path / "r.html"), width=width, scheme=scheme)
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    outside = tab.evaluate(
+        """[...document.querySelectorAll('svg text')].filter(t => {
+             const a = t.getBoundingClientRect(), b = t.closest('svg').getBoundingClientRect();
+             return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1 || a.bottom > b.bottom + 1;
+           }).map(t => t.textContent)"""
+    )
+    assert outside == []
