@@ -145,6 +145,15 @@ def test_twin_spec_keeps_options() -> None:
     assert twin_of("timm:x?size=64") == "timm:x?size=64&weights=random"
 
 
+def test_groups_and_small_classes_are_warned_of(picture_folder: Path, tiny_models: str) -> None:
+    for path in sorted((picture_folder / "top").iterdir())[4:]:
+        path.unlink()
+    spec = f"imagefolder:{picture_folder}?group=([0-9]+).png"
+    warnings = ts.rank(spec, ["python:tiny_models:edges"], twins=False).warnings
+    assert any(text.startswith("Samples come in groups") for text in warnings)
+    assert any("training samples; every estimate is rough" in text for text in warnings)
+
+
 def test_controls_have_no_twins(picture_folder: Path, tiny_models: str) -> None:
     ranking = rank(picture_folder, "edges?weights=random")
     assert {c.source: c.control for c in ranking.best()} == {

@@ -273,6 +273,11 @@ def _warnings(study: _Study) -> tuple[str, ...]:
     found = []
     if study.skipped:
         found.append(f"{len(study.skipped)} unreadable samples were left out.")
+    if study.split.grouped:
+        found.append(
+            "Samples come in groups: leave-one-out scores see the rest of a sample's own group, so they promise more "
+            "than accuracy on new groups, which confirmation measures."
+        )
     counts = np.bincount(study.target.labels[study.split.train])
     if counts.min() < 5:
         found.append(f"A class has only {counts.min()} training samples; every estimate is rough.")
