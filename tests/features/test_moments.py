@@ -111,6 +111,9 @@ def test_small_directions_of_wide_features_keep_their_digits() -> None:
     moments = Moments.from_features(X, y)
     want = as_given(X, np.eye(3)[y], centre=True)
     np.testing.assert_allclose(np.abs(moments.centred.projections), np.abs(want.projections), atol=1e-8)
+    want = as_given(X, np.eye(3)[y], centre=False)
+    np.testing.assert_allclose(moments.uncentred.values, want.values, rtol=2e-6)
+    np.testing.assert_allclose(np.abs(moments.uncentred.projections), np.abs(want.projections), atol=2e-6)
 
 
 def test_a_stream_needs_no_rows() -> None:

@@ -179,7 +179,7 @@ def _pearson(x: Array, y: Array) -> Array:
 
 def _regret_at_1(x: Array, y: Array) -> Array:
     top = x == x.max(-1, keepdims=True)
-    return np.asarray(y.max(-1) - (y * top).sum(-1) / top.sum(-1))
+    return np.maximum(0.0, y.max(-1) - (y * top).sum(-1) / top.sum(-1))  # the mean of equals can round above them
 
 
 STATISTICS: Mapping[str, Statistic] = {
