@@ -35,17 +35,22 @@ class Part:
     fine_tuned: tuple[str, ...]
     max_samples: int
 
+    @property
+    def work(self) -> int:
+        """Roughly how long it takes: a full fine-tuning costs about six times a source's features and probe."""
+        return 2 * len(self.sources) + 6 * len(self.fine_tuned)
+
 
 PARTS = (
     Part(
         "digits",
         "package:mnist-5k",
         (
-            "package:efficientnet-lite0?size=64", "package:mobilenet-v2?size=64", "package:ocr-crnn?size=64",
+            "package:efficientnet-lite0?size=64", "package:mobilenet-v2?size=64", "package:ocr-crnn?size=32",
             "package:minilm-l6",
         ),
         (
-            "package:ocr-crnn?size=64", "package:ocr-crnn?size=64&weights=random",
+            "package:ocr-crnn?size=32", "package:ocr-crnn?size=32&weights=random",
             "package:mobilenet-v2?size=64", "package:mobilenet-v2?size=64&weights=random",
         ),
         500,
@@ -97,23 +102,31 @@ def run_demo(out: Path, *, progress: Progress = silent, command: str = "transfer
         For the record.
     """
     results: list[Result] = []
-    for done, part in enumerate(PARTS):
-        progress("demo", done, len(PARTS))
-        ranking = rank(part.target, part.sources, max_samples=part.max_samples, progress=progress, command=command)
-        results.append(ranking)
-        save_result(ranking, out / f"{part.name}-ranking.json")
-        for strategy, sources in (("linear_probe", None), ("full", part.fine_tuned)):
-            if sources == ():
-                continue
-            truth = confirm(
-                ranking, top=None, sources=sources, strategy=strategy, controls=True, recipe=RECIPE,
-                progress=progress, command=command,
-            )  # fmt: skip
-            results.append(truth)
-            save_result(truth, out / f"{part.name}-{strategy}.json")
-    progress("demo", len(PARTS), len(PARTS))
+    done, total = 0, sum(part.work for part in PARTS)
+    for part in PARTS:
+        progress("demo", done, total)
+        results += _run_part(part, out, progress, command)
+        done += part.work
+    progress("demo", total, total)
     rankings = [result for result in results if isinstance(result, Ranking)]
     truths = [result for result in results if isinstance(result, Truth)]
     results.append(evaluate(rankings, truths, command=command))
     save_result(results[-1], out / "evaluation.json")
     return Demo(tuple(results), report(results, out=out / "index.html"))
+
+
+def _run_part(part: Part, out: Path, progress: Progress, command: str) -> list[Ranking | Truth]:
+    """Rank one target's sources, probe them all and fine-tune some; each result is saved as soon as it is there."""
+    ranking = rank(part.target, part.sources, max_samples=part.max_samples, progress=progress, command=command)
+    save_result(ranking, out / f"{part.name}-ranking.json")
+    results: list[Ranking | Truth] = [ranking]
+    for strategy, sources in (("linear_probe", None), ("full", part.fine_tuned)):
+        if sources == ():
+            continue
+        truth = confirm(
+            ranking, top=None, sources=sources, strategy=strategy, controls=True, recipe=RECIPE,
+            progress=progress, command=command,
+        )  # fmt: skip
+        save_result(truth, out / f"{part.name}-{strategy}.json")
+        results.append(truth)
+    return results
