@@ -122,7 +122,7 @@ def _takes_img_size(architecture: str, *, pretrained: bool) -> bool:
 
     with torch.device("meta"):
         model = timm.create_model(architecture, pretrained=pretrained)
-    made_by = [cls.__init__ for cls in type(model).__mro__ if "__init__" in vars(cls)]
+    made_by = [vars(cls)["__init__"] for cls in type(model).__mro__ if "__init__" in vars(cls)]
     return any("img_size" in inspect.signature(init).parameters for init in made_by)
 
 
