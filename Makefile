@@ -29,8 +29,9 @@ $(VENV)/bin/python:
 # a stamp per set of pins: a change of pyproject.toml or constraints.txt installs again, nothing else does
 $(VENV)/.demo-$(PINS): | $(VENV)/bin/python
 	$(PIP) -e .
+	$(VENV)/bin/transferscope demo --fetch-only
 	@touch $@
 
 $(VENV)/.dev-$(PINS): | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
-	@touch $@ $(VENV)/.demo-$(PINS)
+	@touch $@

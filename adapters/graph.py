@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from ..errors import AdapterError, CorruptSampleError
@@ -88,7 +89,7 @@ class Adapter:
             batch = converter(batch, edits)
         return batch
 
-    @property
+    @cached_property
     def path(self) -> tuple[Step, ...]:
         """The record of this adapter: it changes whenever `prepare` could give other values."""
         return tuple(

@@ -23,12 +23,20 @@ class Tokenize:
         self.n_special = self.tokenizer.num_special_tokens_to_add(pair=False)
 
     def settings(self) -> Mapping[str, Setting]:
-        """Everything that decides the ids; the vocabulary by its hash."""
-        vocabulary = sorted(self.tokenizer.get_vocab().items())
+        """Everything that decides the ids; vocabulary and rules by their hash."""
         return {
             "tokenizer": type(self.tokenizer).__name__, "max_length": self.spec.max_length, "prefix": self.spec.prefix,
-            "vocabulary_sha256": hashlib.sha256(repr(vocabulary).encode()).hexdigest()[:16],
+            "tokenizer_sha256": hashlib.sha256(self._rules().encode()).hexdigest()[:16],
         }  # fmt: skip
+
+    def _rules(self) -> str:
+        """All that the tokenizer does, as text: two may share a vocabulary and differ in how they split or fold."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:  # written in Python: its class, which is recorded beside, holds the rules
+            return repr(sorted(self.tokenizer.get_vocab().items()))
+        backend.no_truncation()  # what the last call left behind; each call sets its own
+        backend.no_padding()
+        return backend.to_str()
 
     def __call__(self, samples: Sequence[str], edits: Counter[str]) -> Inputs:
         import torch

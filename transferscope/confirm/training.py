@@ -130,8 +130,9 @@ def train(trial: Trial, *, learning_rate: float, seed: int, folder: Path, task: 
             write_state(weights, network.state())
         log["epochs"].append(asdict(Epoch(loss, accuracy)))
         log["seconds"] += time.perf_counter() - started
-        state = {"network": network.state(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
-        write_state(checkpoint, {**state, "log": log})
+        if len(log["epochs"]) < n_epochs:
+            state = {"network": network.state(), "optimizer": optimizer.state_dict()}
+            write_state(checkpoint, {**state, "scheduler": scheduler.state_dict(), "log": log})
     trial.progress(task, n_epochs, n_epochs)
     write_cache(record, json.dumps(log).encode())
     checkpoint.unlink(missing_ok=True)
@@ -199,7 +200,8 @@ def _optimizer(
         {"params": [p for p in network.body.parameters() if p.requires_grad], "lr": rates[0]},
         {"params": list(network.head.parameters()), "lr": rates[1]},
     ]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=recipe.weight_decay)
+    kept = [group for group in groups if group["params"]]
+    optimizer = torch.optim.AdamW(kept, weight_decay=recipe.weight_decay, fused=True)
     steps = recipe.epochs * -(-len(network.trial.split.train) // recipe.batch_size)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,

