@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's client is imported
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -21,7 +23,6 @@ QUIET = [
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request) -> Path | None:
     """Every test has a cache of its own; slow ones share the person's, where fetched packages are."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     if request.node.get_closest_marker("slow"):
         return None
     folder = tmp_path_factory.mktemp("cache")

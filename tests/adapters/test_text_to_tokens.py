@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -87,6 +88,21 @@ def test_without_a_padding_token_the_end_token_pads(bare: Any) -> None:
 
 def test_other_vocabularies_have_other_records(tokenizer: Any, bare: Any) -> None:
     first, second = (Tokenize(spec(t), []).settings() for t in (tokenizer, bare))
-    assert first["vocabulary_sha256"] != second["vocabulary_sha256"]
+    assert first["tokenizer_sha256"] != second["tokenizer_sha256"]
     assert first == Tokenize(spec(tokenizer), ["some probe"]).settings()
     assert (first["max_length"], first["prefix"], first["tokenizer"]) == (64, "", type(tokenizer).__name__)
+
+
+def test_rules_count_too_and_what_a_call_left_behind_does_not(tokenizer: Any) -> None:
+    """One vocabulary, but one of the two folds case: other ids, so another record."""
+    from tokenizers import normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    folding = PreTrainedTokenizerFast(tokenizer_object=deepcopy(tokenizer.backend_tokenizer))
+    before = Tokenize(spec(folding), []).settings()
+    Tokenize(spec(folding, max_length=4), [])(["the quick brown fox jumps"], Counter())  # cuts
+    assert Tokenize(spec(folding), []).settings() == before
+    folding.backend_tokenizer.normalizer = normalizers.Lowercase()
+    after = Tokenize(spec(folding), []).settings()
+    assert folding.get_vocab() == tokenizer.get_vocab()
+    assert after["tokenizer_sha256"] != before["tokenizer_sha256"]

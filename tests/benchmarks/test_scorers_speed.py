@@ -6,18 +6,27 @@ Run with ``pytest tests/benchmarks/test_scorers_speed.py -m slow -s``. Nothing h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
 
 import transferscope as ts
 from transferscope.scorers import h_score, knn, leep, logme, nce, ridge_loo
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On shared cores more threads measure the neighbours."""
+    with threadpool_limits(1):
+        yield
+
 
 SHAPES = [(2000, 768, 20), (500, 768, 20), (5000, 384, 50)]
 N_SOURCE_CLASSES = 1000
