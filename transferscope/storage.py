@@ -37,6 +37,14 @@ def write_atomically(path: Path, content: bytes) -> Path:
     return path
 
 
+def writable(path: Path) -> bool:
+    """Whether `path` could be written, so far as can be told without writing: asked before hours of work."""
+    if path.is_dir():
+        return False
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+
+
 @contextmanager
 def cache_errors(folder: Path) -> Iterator[None]:
     """A full disk or a folder without write permission is a clear error."""

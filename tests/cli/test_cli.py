@@ -182,6 +182,10 @@ def test_wrong_sources(source: str, says: str, picture_folder: Path, tiny_models
         (("--layer", "nowhere"), "nowhere"),
         (("--pooling", "men"), "Did you mean 'mean'"),
         (("--source-data", "x"), "SOURCE=TARGET"),
+        (("--device", "tpu"), "no device named 'tpu'. Did you mean 'cpu'?"),
+        (("--device", "cuda:99"), "device 'cuda:99' is not here"),
+        (("--out", "pictures"), "pictures: is a folder; name a file"),
+        (("--out", "tiny_models.py/r.json"), "tiny_models.py/r.json: cannot be written"),
     ],
 )
 def test_wrong_options(

@@ -20,6 +20,18 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _check_out(out: Path) -> Path:
+    """Refuse before any work what could not be saved after it."""
+    from ..errors import ResultError
+    from ..storage import writable
+
+    if not writable(out):
+        found = "is a folder" if out.is_dir() else "cannot be written"
+        raise ResultError(f"{out}: {found}; name a file in a folder of yours with --out.")
+    return out
+
+
 TargetOption = Annotated[
     str,
     typer.Option("--target", "-t", help="imagefolder:DIR, audiofolder:DIR, csv:FILE?text=COL&label=COL, jsonl:..."),
@@ -34,6 +46,7 @@ ScorersOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto: the fastest at hand.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table.")]
 TrustOption = Annotated[bool, typer.Option("--trust-remote-code", help="Let hub repositories run their own code.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", callback=_check_out, help="Where the result is saved.")]
 SeedOption = Annotated[int, typer.Option(help="Of splits and random weights.")]
 
 
@@ -55,7 +68,7 @@ def rank(
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     strict: Annotated[bool, typer.Option(help="Fail at the first unreadable sample instead of skipping it.")] = False,
     trust_remote_code: TrustOption = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the ranking is saved.")] = Path("ranking.json"),
+    out: OutOption = Path("ranking.json"),
     as_json: JsonOption = False,
 ) -> None:
     """Rank sources for a target without training anything."""
@@ -86,7 +99,7 @@ def confirm(
     batch_size: Annotated[int, typer.Option(min=2)] = 32,
     device: DeviceOption = "auto",
     trust_remote_code: TrustOption = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the measured truth is saved.")] = Path("truth.json"),
+    out: OutOption = Path("truth.json"),
     as_json: JsonOption = False,
 ) -> None:
     """Train the first sources of a ranking and measure what the scores estimated."""
@@ -111,7 +124,7 @@ def confirm(
 def evaluate(
     results: Annotated[list[Path], typer.Argument(help="Saved rankings and truths, of one target or of many.")],
     seed: SeedOption = 0,
-    out: Annotated[Path, typer.Option("--out", "-o")] = Path("evaluation.json"),
+    out: OutOption = Path("evaluation.json"),
     as_json: JsonOption = False,
 ) -> None:
     """Do scores agree with measured accuracy?"""
@@ -126,7 +139,7 @@ def evaluate(
 @app.command()
 def report(
     results: Annotated[list[Path], typer.Argument(help="Saved rankings, truths and evaluations.")],
-    out: Annotated[Path, typer.Option("--out", "-o")] = Path("report.html"),
+    out: OutOption = Path("report.html"),
 ) -> None:
     """Write one self-contained HTML file from saved results."""
     from ..report.html import report as write_report
@@ -219,6 +232,7 @@ def demo(
         if fetch_only:
             fetch_packages(progress)
             return
+        _check_out(out / "index.html")
         made = run_demo(out, progress=progress, command=_command())
     studies, evaluations = gather(made.results)
     for study in studies:

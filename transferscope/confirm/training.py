@@ -154,7 +154,8 @@ def _train_epoch(
         for kept, inputs in network.batches(rows):
             if len(kept) < 2:
                 continue  # batch norm cannot use a single sample
-            with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+            kind = torch.device(device).type
+            with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
                 logits = network.head(network.features(inputs))
                 loss = torch.nn.functional.cross_entropy(logits.float(), labels[kept].to(device))
             optimizer.zero_grad(set_to_none=True)
@@ -230,7 +231,7 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     """Torch's generators at `seed` inside, as they were outside."""
     import torch
 
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
+    with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         yield
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..adapters import Adapter
-from ..errors import CorruptSampleError, TargetError, UnknownNameError
+from ..errors import CorruptSampleError, TargetError, TransferScopeError, UnknownNameError
 from ..progress import Progress, silent
 from ..results import Skipped
 from ..sources import Inputs, Source
@@ -222,14 +222,29 @@ class Extractor:
 
 
 def pick_device(device: str = "auto") -> str:
-    """`auto` is CUDA where there is one, else Apple's MPS, else the CPU; any other name is returned as it is."""
+    """`auto` is CUDA where there is one, else Apple's MPS, else the CPU; any other name is checked and returned.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is none of these.
+    TransferScopeError
+        If this machine, or this build of torch, has no such device.
+    """
     import torch
 
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if device == "auto":
+        return next(kind for kind, count in counts.items() if count)
+    kind, _, number = device.partition(":")
+    if kind not in counts or not (number or "0").isdecimal():
+        raise UnknownNameError("device", device, ["auto", *counts])
+    if int(number or 0) >= counts[kind]:
+        raise TransferScopeError(
+            f"device {device!r} is not here: torch {torch.__version__} sees {counts[kind]} of kind {kind}; use "
+            "--device auto, or install a build of torch for that device."
+        )
+    return device
 
 
 def _count_flops(source: Source, inputs: Inputs, layers: Sequence[str], n_samples: int) -> tuple[float, Any]:
