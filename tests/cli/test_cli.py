@@ -130,6 +130,22 @@ def test_listings() -> None:
     assert run_here("--version").stdout.strip() == "0.1.0"
 
 
+def test_ctrl_c_says_that_nothing_is_lost(
+    picture_folder: Path, tiny_models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transferscope.ranking.rank as room
+
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, "_add_source", stop)
+    done = run_here("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges", cwd=tmp_path)
+    assert done.returncode == 130
+    assert "the same command goes on where this one stopped" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "ranking.json").exists()
+
+
 WRONG = {
     "missing folder": ("imagefolder:nowhere", "nowhere"),
     "empty folder": ("imagefolder:empty", "empty"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = 130  # exit code of a process that Ctrl-C ended
+
 
 def main() -> None:
     """Run the command line; a person's mistake is one clear line and exit code 2, never a traceback."""
@@ -15,9 +17,10 @@ def main() -> None:
     except TransferScopeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as left:
+        if left.code == INTERRUPTED:  # typer catches Ctrl-C itself and says nothing
+            print("interrupted; the same command goes on where this one stopped.", file=sys.stderr)
+        raise
 
 
 __all__ = ["main"]
