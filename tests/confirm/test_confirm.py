@@ -147,3 +147,15 @@ def test_early_stopping_counts_epochs_without_a_better_value() -> None:
     assert not training._stalled(epochs(0.5, 0.4, 0.4), patience=3)
     assert training._stalled(epochs(0.5, 0.4, 0.4, 0.5), patience=3)
     assert not training._stalled(epochs(0.5, 0.4, 0.4, 0.6), patience=3)
+
+
+def test_batch_norms_evaluate_with_the_mean_of_the_epochs_batches() -> None:
+    norm = torch.nn.BatchNorm1d(3, momentum=0.01)
+    norm.running_mean.fill_(100.0)  # other data's
+    batches = [torch.randn(8, 3, generator=torch.Generator().manual_seed(k)) + k for k in range(4)]
+    with training.averaged_statistics(torch.nn.Sequential(norm)):
+        for batch in batches:
+            norm(batch)
+    torch.testing.assert_close(norm.running_mean, torch.stack([b.mean(0) for b in batches]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([b.var(0) for b in batches]).mean(0))
+    assert norm.momentum == 0.01
