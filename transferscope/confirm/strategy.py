@@ -18,6 +18,8 @@ from ..sources import Source
 from ..storage import cache_dir
 from ..targets import Split, Target
 
+FORMAT = 2  # of a trial; a change of how training or evaluation computes must raise it
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -70,6 +72,7 @@ class Trial:
         """Where this trial's checkpoints live: named by the hash of everything that decides its outcome."""
         card = self.source.card
         key = {
+            "format": FORMAT,
             "strategy": self.strategy,
             "layer": self.layer,
             "recipe": asdict(self.recipe),

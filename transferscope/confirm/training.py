@@ -146,6 +146,7 @@ def _train_epoch(
     import torch
 
     trial, device = network.trial, network.device
+    kind = torch.device(device).type
     rows = np.random.default_rng(seed).permutation(trial.split.train)
     labels = torch.from_numpy(trial.target.labels)
     losses = []
@@ -154,7 +155,6 @@ def _train_epoch(
         for kept, inputs in network.batches(rows):
             if len(kept) < 2:
                 continue  # batch norm cannot use a single sample
-            kind = torch.device(device).type
             with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
                 logits = network.head(network.features(inputs))
                 loss = torch.nn.functional.cross_entropy(logits.float(), labels[kept].to(device))
