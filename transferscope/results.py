@@ -108,6 +108,7 @@ class Score:
     standard_error: float | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    saturated: bool = False  # at a bound whatever the labels, so that it says nothing; a warning says why
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,9 @@ def test_saturates_at_k_minus_1_and_says_so(k: int) -> None:
     shuffled = np.random.default_rng(0).permutation(y)
     assert h_score(X, y) == pytest.approx(k - 1, rel=1e-9)
     assert h_score(X, shuffled) == pytest.approx(k - 1, rel=1e-9)
-    says = "Saturated: 20 samples span all of their 19 directions, so it is K - 1 whatever the labels."
-    assert says in SCORERS["h_score"].caveats(Moments.from_features(X, y))
-    assert SCORERS["h_score"].caveats(Moments.from_features(*problem(90, 20, k))) == []
+    says = SCORERS["h_score"].saturated(Moments.from_features(X, y), k - 1.0) or ""
+    assert says.startswith("Saturated: 20 samples span all of their 19 directions, so it is K - 1 whatever the labels")
+    assert SCORERS["h_score"].saturated(Moments.from_features(*problem(90, 20, k)), 0.5) is None
 
 
 def test_uneven_classes_are_told() -> None:

@@ -20,9 +20,10 @@ from transferscope.features.moments import Moments
 from transferscope.scorers import SCORERS
 from transferscope.scorers.registry import ScorerSpec
 
-SPECS = SCORERS.values()
-OF_FEATURES = [spec for spec in SPECS if spec.needs == "features"]
-OF_PROBS = [spec for spec in SPECS if spec.needs == "source_probs"]
+KINDS = (("features", "labels"), ("source_probs", "labels"))
+SPECS = [spec for spec in SCORERS.values() if "classification" in spec.tasks and spec.needs in KINDS]
+OF_FEATURES = [spec for spec in SPECS if spec.needs == KINDS[0]]
+OF_PROBS = [spec for spec in SPECS if spec.needs == KINDS[1]]
 SHARING = [spec for spec in SPECS if "moments" in inspect.signature(spec.fn).parameters]
 every = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 of_features = pytest.mark.parametrize("spec", OF_FEATURES, ids=lambda spec: spec.name)
@@ -40,7 +41,7 @@ class Problem:
     rng: np.random.Generator
 
     def of(self, spec: ScorerSpec) -> np.ndarray:
-        return self.X if spec.needs == "features" else self.P
+        return self.X if "features" in spec.needs else self.P
 
 
 def make(
@@ -188,7 +189,7 @@ RANGES: dict[str, Callable[[int, int], tuple[float, float]]] = {
 @given(problem=problems(), power=st.sampled_from([0, -8, 8]))
 def test_values_lie_in_the_declared_range(spec: ScorerSpec, problem: Problem, power: int) -> None:
     """Features of scale 1e-8 and 1e8 included."""
-    x = problem.X * 10.0**power if spec.needs == "features" else problem.P
+    x = problem.X * 10.0**power if "features" in spec.needs else problem.P
     low, high = RANGES[spec.range](problem.y.max() + 1, np.linalg.matrix_rank(x - x.mean(axis=0)))
     value = spec.fn(x, problem.y)
     assert np.isfinite(value)

@@ -11,7 +11,7 @@ import transferscope.scorers as room
 from transferscope.errors import TransferScopeError, UnknownNameError
 from transferscope.features.arrays import TASKS
 from transferscope.scorers import SCORERS
-from transferscope.scorers.registry import ScorerSpec, register_scorer
+from transferscope.scorers.registry import NEEDS, ScorerSpec, register_scorer
 
 NAMES = ["h_score", "knn", "leep", "logme", "nce", "ridge_loo"]
 
@@ -25,16 +25,16 @@ def test_names() -> None:
 @pytest.mark.parametrize("spec", SCORERS.values(), ids=lambda spec: spec.name)
 def test_every_entry_says_what_a_reader_needs(spec: ScorerSpec) -> None:
     assert callable(spec.fn)
-    assert spec.needs in ("features", "source_probs")
+    assert set(spec.needs) <= set(NEEDS)
     assert spec.tasks
     assert set(spec.tasks) <= set(TASKS)
     for text in (spec.range, spec.cost, spec.reference, spec.misleads):
         assert text == text.strip()
         assert len(text) > 3
     assert any(year in spec.reference for year in map(str, range(1900, 2100)))
-    first, second, *rest = inspect.signature(spec.fn).parameters.values()
-    assert (first.name, second.name) == (spec.needs, "labels")
-    for parameter in rest:  # options, so that calls read as sentences
+    parameters = list(inspect.signature(spec.fn).parameters.values())
+    assert tuple(parameter.name for parameter in parameters[: len(spec.needs)]) == spec.needs
+    for parameter in parameters[len(spec.needs) :]:  # options, so that calls read as sentences
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert parameter.default is not parameter.empty
 

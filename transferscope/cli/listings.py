@@ -43,7 +43,7 @@ def list_scorers() -> list[dict[str, Any]]:
             "scorer": spec.name,
             "better": "higher" if spec.higher_is_better else "lower",
             "range": spec.range,
-            "needs": spec.needs,
+            "needs": ", ".join(spec.needs),
             "tasks": ", ".join(spec.tasks),
             "misleads": spec.misleads,
             "paper": spec.reference,

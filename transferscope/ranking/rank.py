@@ -221,7 +221,8 @@ def _candidates(study: _Study, source: Source, adapter: Adapter, features: Featu
     matrices = dict(features.layers)
     if control == "raw":
         matrices = {layer: _principal(matrix, RAW_COMPONENTS) for layer, matrix in matrices.items()}
-    applicable = [s for s in study.scorers if SCORERS[s].needs != "source_probs" or features.source_probs is not None]
+    given = {"features", "labels"} | ({"source_probs"} if features.source_probs is not None else set())
+    applicable = [name for name in study.scorers if not set(SCORERS[name].needs) - given]
     candidates = []
     for layer, matrix in matrices.items():
         scores = _score_layer(matrix, labels, applicable, features.source_probs, study.seed)

@@ -15,15 +15,19 @@ UNEVEN = 10.0  # largest over smallest class from which equal weights deserve a 
 
 def _caveats(moments: Moments) -> Sequence[str]:
     found = []
-    if moments.rank >= moments.n_samples - 1:
-        found.append(
-            f"Saturated: {moments.n_samples} samples span all of their {moments.n_samples - 1} directions, so it is "
-            "K - 1 whatever the labels."
-        )
     rarest = moments.target_sum.min()
     if moments.target_sum.max() > UNEVEN * rarest:
         found.append(f"Every class weighs the same in it, and the rarest has {rarest:.0f} sample(s).")
     return found
+
+
+def _saturated(moments: Moments, value: float) -> str | None:
+    if moments.rank < moments.n_samples - 1:
+        return None
+    return (
+        f"Saturated: {moments.n_samples} samples span all of their {moments.n_samples - 1} directions, so it is "
+        "K - 1 whatever the labels; lda_loo leaves samples out."
+    )
 
 
 @register_scorer(
@@ -34,6 +38,7 @@ def _caveats(moments: Moments) -> Sequence[str]:
     misleads="With as many features as samples it is K - 1 for any labels, noise included.",
     reference="Bao et al., ICIP 2019",
     caveats=_caveats,
+    saturated=_saturated,
 )
 def h_score(features: Any, labels: Any, *, moments: Moments | None = None) -> float:
     r"""Trace of the inverse feature covariance times the covariance of class means.

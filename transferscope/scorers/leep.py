@@ -16,7 +16,7 @@ ROW_SUM = 1e-2  # how far a row of probabilities may be from 1: bfloat16 rounds 
 
 @register_scorer(
     "leep",
-    needs="source_probs",
+    needs=("source_probs", "labels"),
     range="minus infinity to 0",
     cost="N times source classes, twice",
     comparable_across_widths=True,

@@ -12,7 +12,7 @@ from .registry import register_scorer
 
 @register_scorer(
     "nce",
-    needs="source_probs",
+    needs=("source_probs", "labels"),
     range="-ln K to 0",
     cost="N times source classes",
     comparable_across_widths=True,

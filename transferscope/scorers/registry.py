@@ -5,18 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ..features.arrays import Task
 from ..features.moments import Moments
 from ..registry import Registry
 
 Fn = TypeVar("Fn", bound=Callable[..., float])
+Need = Literal["features", "labels", "source_probs", "source_logits", "label_embeddings", "reference_features"]
 Caveats = Callable[[Moments], Sequence[str]]
+Saturated = Callable[[Moments, float], str | None]
+NEEDS: tuple[Need, ...] = get_args(Need)
 
 
-def _none(moments: Moments) -> Sequence[str]:
+def _no_caveats(moments: Moments) -> Sequence[str]:
     return ()
+
+
+def _never(moments: Moments, value: float) -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,10 @@ class ScorerSpec:
     Attributes
     ----------
     fn : callable
-        ``fn(features, labels, ...)`` or, where `needs` says so, ``fn(source_probs, labels, ...)``. It is given what
-        it takes of ``task=``, ``seed=`` and ``moments=`` (one pass and one eigendecomposition, shared).
-    needs : {"features", "source_probs"}
+        Called with the arrays that `needs` names, in that order, and with what it takes of ``task=``, ``seed=`` and
+        ``moments=`` (one pass and one eigendecomposition, shared).
+    needs : tuple of names
+        Of "features", "labels", "source_probs", "source_logits", "label_embeddings", "reference_features".
     tasks : tuple of {"classification", "multilabel", "regression"}
     range, cost : str
         For people: the values it can take; its cost in N samples, D features, K classes.
@@ -42,11 +50,14 @@ class ScorerSpec:
         The paper.
     caveats : callable
         ``caveats(moments)``: sentences on what makes its value doubtful for these very features and labels.
+    saturated : callable
+        ``saturated(moments, value)``: a sentence if the value is at a bound whatever the labels (or would be for every
+        source alike), so that it must not rank; None otherwise.
     """
 
     name: str
     fn: Callable[..., float]
-    needs: Literal["features", "source_probs"]
+    needs: tuple[Need, ...]
     tasks: tuple[Task, ...]
     higher_is_better: bool
     range: str
@@ -55,7 +66,8 @@ class ScorerSpec:
     comparable_across_widths: bool
     misleads: str
     reference: str
-    caveats: Caveats = _none
+    caveats: Caveats = _no_caveats
+    saturated: Saturated = _never
 
     def options(self, offered: Mapping[str, Any]) -> dict[str, Any]:
         """Those of `offered` that the function takes."""
@@ -69,7 +81,7 @@ SCORERS: Registry[ScorerSpec] = Registry("scorer", "transferscope.scorers")
 def register_scorer(
     name: str,
     *,
-    needs: Literal["features", "source_probs"] = "features",
+    needs: tuple[Need, ...] = ("features", "labels"),
     tasks: tuple[Task, ...] = ("classification",),
     higher_is_better: bool = True,
     range: str,
@@ -78,14 +90,15 @@ def register_scorer(
     comparable_across_widths: bool,
     misleads: str,
     reference: str,
-    caveats: Caveats = _none,
+    caveats: Caveats = _no_caveats,
+    saturated: Saturated = _never,
 ) -> Callable[[Fn], Fn]:
     """Enter the decorated function under `name`; see `ScorerSpec`."""
 
     def enter(fn: Fn) -> Fn:
         spec = ScorerSpec(
             name, fn, needs, tasks, higher_is_better, range, cost, is_accuracy, comparable_across_widths, misleads,
-            reference, caveats,
+            reference, caveats, saturated,
         )  # fmt: skip
         SCORERS.add(name, spec)
         return fn
