@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -96,12 +97,52 @@ def test_blocks_and_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums over blocks are the same sums; beyond 2000 pooled rows the median is of evenly spread ones."""
     s, t = samples(90, 70, 5)
     values = [mmd(s, t, estimator=e) for e in ("biased", "unbiased")]  # type: ignore[arg-type]
-    monkeypatch.setattr(sys.modules["transferscope.similarity.mmd"], "BLOCK", 70 * 3)
+    tested = mmd_permutation_test(s, t)
+    monkeypatch.setattr(sys.modules["transferscope.similarity.samples"], "BLOCK", 70 * 3)
     assert [mmd(s, t, estimator=e) for e in ("biased", "unbiased")] == pytest.approx(values, rel=1e-12)  # type: ignore
+    assert mmd_permutation_test(s, t) == pytest.approx(tested, rel=1e-9)
     few = mmd(s, t)
     monkeypatch.setattr(sys.modules["transferscope.similarity.mmd"], "MEDIAN_ROWS", 60)
     assert mmd(s, t) == pytest.approx(few, rel=0.1)
     assert mmd(s, t) != few
+
+
+def test_kernel_matrix_is_never_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the estimates nor by the permutation test."""
+    monkeypatch.setattr(sys.modules["transferscope.similarity.samples"], "BLOCK", 2**13)
+    monkeypatch.setattr(sys.modules["transferscope.similarity.mmd"], "MEDIAN_ROWS", 100)
+    s, t = samples(500, 400, 5)
+    for call in (lambda: mmd(s, t), lambda: mmd_permutation_test(s, t, n_permutations=20)):
+        tracemalloc.start()
+        call()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 900**2 * 8 / 6
+
+
+@every
+def test_one_far_row_costs_the_others_no_digits(estimator: str) -> None:
+    """Its norm would drown the distances of all others, and make them look equal."""
+    s, t = samples(30, 24, 3)
+    far = s.copy()
+    far[7] = 1e8
+    assert mmd(far, t, estimator=estimator) == pytest.approx(  # type: ignore[arg-type]
+        literal(far, t, estimator, (1.0,)), rel=1e-9
+    )
+
+
+@every
+@pytest.mark.parametrize("shape", [(12, 9, 40), (9, 12, 3)])
+def test_float32_and_repeated_rows(estimator: str, shape: tuple[int, int, int]) -> None:
+    """Single precision is computed in double, at a mean of 1e4 too; copies are at distance 0."""
+    n, m, d = shape
+    s, t = ((x + 1e4).astype(np.float32) for x in samples(n, m, d))
+    s[3] = s[2]
+    t[0] = s[2]
+    value = mmd(s, t, estimator=estimator)  # type: ignore[arg-type]
+    assert value == mmd(torch.tensor(s), torch.tensor(t), estimator=estimator)  # type: ignore[arg-type]
+    wanted = literal(s.astype(float), t.astype(float), estimator, (1.0,))
+    assert value == pytest.approx(wanted, rel=1e-8, abs=1e-10)
 
 
 def test_kernel_matrix_of_the_permutation_test_gives_the_unbiased_value() -> None:

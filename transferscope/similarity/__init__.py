@@ -37,7 +37,15 @@ def similarity(a: Any, b: Any, *, measure: str = "cka_linear", **options: Any) -
     return _call("similarity", a, b, measure, options)
 
 
-def discrepancy(source: Any, target: Any, *, measure: str = "mmd", **options: Any) -> float:
+def discrepancy(
+    source: Any,
+    target: Any,
+    *,
+    measure: str = "mmd",
+    source_labels: Any = None,
+    target_labels: Any = None,
+    **options: Any,
+) -> float:
     """How far two sets of rows lie apart in the same features.
 
     Parameters
@@ -45,6 +53,8 @@ def discrepancy(source: Any, target: Any, *, measure: str = "mmd", **options: An
     source, target : arrays or tensors of shape (n_samples, n_features), (n_other_samples, n_features)
     measure : str, default="mmd"
         A measure of kind "discrepancy"; `options` go to it.
+    source_labels, target_labels : classes of shape (n_samples,), (n_other_samples,), optional
+        For measures that compare classes too, such as "otdd", and for no others.
 
     Returns
     -------
@@ -54,14 +64,16 @@ def discrepancy(source: Any, target: Any, *, measure: str = "mmd", **options: An
     Raises
     ------
     ScoreError
-        If the measure is of the other kind, or refuses the arrays.
+        If the measure is of the other kind, refuses the arrays, lacks labels, or takes none.
     UnknownNameError
         If there is no such measure or option.
     """
-    return _call("discrepancy", source, target, measure, options)
+    return _call("discrepancy", source, target, measure, options, (source_labels, target_labels))
 
 
-def _call(kind: str, a: Any, b: Any, measure: str, options: dict[str, Any]) -> float:
+def _call(
+    kind: str, a: Any, b: Any, measure: str, options: dict[str, Any], labels: tuple[Any, Any] = (None, None)
+) -> float:
     spec = MEASURES[measure]
     if spec.kind != kind:
         raise ScoreError(
@@ -71,6 +83,20 @@ def _call(kind: str, a: Any, b: Any, measure: str, options: dict[str, Any]) -> f
     for name in options:
         if name not in known:
             raise UnknownNameError(f"option of {measure}", name, known)
+    given = [name for name, side in zip(("source_labels", "target_labels"), labels, strict=True) if side is not None]
+    if spec.needs_labels:
+        if len(given) < 2:
+            raise ScoreError(
+                f"{measure} compares labelled samples, and was given {' and '.join(given) or 'no labels'}; give both "
+                "source_labels and target_labels."
+            )
+        return spec.fn(a, labels[0], b, labels[1], **options)
+    if given:
+        labelled = ", ".join(other.name for other in MEASURES.values() if other.needs_labels)
+        raise ScoreError(
+            f"{measure} compares features alone, but was given {' and '.join(given)}; leave labels out, or use a "
+            f"measure of labelled samples ({labelled})."
+        )
     return spec.fn(a, b, **options)
 
 

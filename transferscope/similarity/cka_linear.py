@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ScoreError
-from ..features.arrays import Array, as_float64
+from ..features.arrays import Array
 from ..features.moments import EPS
+from .paired import check_paired, unit
 from .registry import register_measure
 
 
@@ -19,6 +19,8 @@ from .registry import register_measure
     range="0 to 1 (biased); about 0 to 1, can be a little below 0 (debiased)",
     cost="N D D', or N^2 (D + D') where that is less",
     reference="Kornblith, Norouzi, Lee and Hinton, ICML 2019; Song et al., JMLR 2012 (unbiased HSIC)",
+    misleads="Biased, it nears 1 for any two with far more features than samples; the few directions, or rows, of "
+    "largest variance decide it.",
 )
 def cka_linear(a: Any, b: Any, *, debiased: bool = False) -> float:
     r"""Normalised Hilbert-Schmidt norm of the cross-covariance of two representations.
@@ -47,27 +49,37 @@ def cka_linear(a: Any, b: Any, *, debiased: bool = False) -> float:
     ----------
     Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019.
     """
-    first, second = (as_float64(x, name=n, caller="cka_linear") for x, n in ((a, "a"), (b, "b")))
-    if len(first) != len(second):
-        raise ScoreError(f"cka_linear: a has {len(first)} rows and b {len(second)}; give the same samples to both.")
-    if debiased and len(first) < 4:
-        raise ScoreError(f"cka_linear: {len(first)} rows; the debiased form is defined from 4 on.")
-    x, z = _centred(first), _centred(second)
-    hsic = _unbiased if debiased else _biased
-    norms = hsic(x, x), hsic(z, z)
-    return float(hsic(x, z) / np.sqrt(norms[0] * norms[1])) if min(norms) > 0 else float("nan")
+    first, second = check_paired(a, b, caller="cka_linear", debiased=debiased)
+    x, z = unit(first), unit(second)
+    hsic = unbiased_linear if debiased else _squared_norm_of_cross
+    return ratio(hsic(x, z), hsic(x, x), hsic(z, z))
 
 
-def _centred(values: Array) -> Array:
-    """Rows about their mean, of norm 1 together; zero where only rounding noise is left."""
-    centred = values - values.mean(axis=0)
-    size = float(np.linalg.norm(centred))
-    noise = len(values) * EPS * float(np.abs(values).max())
-    return centred / size if size > noise else np.zeros_like(centred)
+def ratio(cross: float, first: float, second: float) -> float:
+    """Alignment from one HSIC across and two within; NaN where one of those is not positive."""
+    return float(cross / (np.sqrt(first) * np.sqrt(second))) if min(first, second) > 0 else float("nan")
 
 
-def _biased(x: Array, z: Array) -> float:
-    return _squared_norm_of_cross(x, z)
+def unbiased_linear(x: Array, z: Array) -> float:
+    """Unbiased HSIC of linear kernels of centred rows, without their N x N matrices where features are few.
+
+    With rows that sum to zero, a row of the kernel without its diagonal sums to minus the row's squared norm.
+    """
+    x2, z2 = np.square(x).sum(axis=1), np.square(z).sum(axis=1)
+    return unbiased_hsic(_squared_norm_of_cross(x, z) - float(x2 @ z2), -x2, -z2)
+
+
+def unbiased_hsic(product: float, first: Array, second: Array) -> float:
+    """Song et al.'s estimator from sums over two kernel matrices without their diagonals; 0 if it is but rounding.
+
+    `product` is the sum of the products of their entries; `first` and `second` are the sums of their rows.
+    """
+    n = len(first)
+    ones = float(first.sum() * second.sum()) / ((n - 1) * (n - 2))
+    both = 2 * float(first @ second) / (n - 2)
+    value = product + ones - both
+    noise = 16 * n * EPS * max(abs(product), abs(ones), abs(both))
+    return value / (n * (n - 3)) if abs(value) > noise else 0.0
 
 
 def _squared_norm_of_cross(x: Array, z: Array) -> float:
@@ -75,17 +87,3 @@ def _squared_norm_of_cross(x: Array, z: Array) -> float:
     if x.shape[1] * z.shape[1] <= len(x) * (x.shape[1] + z.shape[1]):
         return float(np.square(x.T @ z).sum())
     return float(np.vdot(x @ x.T, z @ z.T))
-
-
-def _unbiased(x: Array, z: Array) -> float:
-    """Song et al.'s estimator for linear kernels of centred rows, up to the factor n (n - 3).
-
-    With rows that sum to zero, 1'K1 of the kernel without its diagonal is minus the sum of squared norms, and
-    1'KL1 is the sum of their products.
-    """
-    n = len(x)
-    x2, z2 = np.square(x).sum(axis=1), np.square(z).sum(axis=1)
-    diagonal = float(x2 @ z2)
-    trace = _squared_norm_of_cross(x, z) - diagonal
-    ones = float(x2.sum() * z2.sum())
-    return trace + ones / ((n - 1) * (n - 2)) - 2 * diagonal / (n - 2)

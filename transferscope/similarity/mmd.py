@@ -7,14 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import ScoreError, UnknownNameError
-from ..features.arrays import Array, as_float64
-from ..features.moments import EPS
+from ..features.arrays import Array
 from .registry import register_measure
+from .samples import check_samples, squared_distances
 
 FACTORS = {1: (1.0,), 5: (0.25, 0.5, 1.0, 2.0, 4.0)}  # of the median heuristic's gamma
 ESTIMATORS = ("biased", "unbiased", "linear")
 MEDIAN_ROWS = 2000  # pooled rows, evenly spread, whose distances give the median
-BLOCK = 2**22  # entries of the kernel matrix in memory at a time
 
 
 @register_measure(
@@ -24,6 +23,8 @@ BLOCK = 2**22  # entries of the kernel matrix in memory at a time
     range="0 to 2 (biased); can be a little below 0 (unbiased, linear)",
     cost="(N + M)^2 D, in blocks",
     reference="Gretton, Borgwardt, Rasch, Schoelkopf and Smola, JMLR 2012",
+    misleads="The biased form is above 0 by chance alone, and more so with few rows; the bandwidth follows the pooled "
+    "rows, so values of different data do not compare.",
 )
 def mmd(
     source: Any,
@@ -38,7 +39,8 @@ def mmd(
     ----------
     source, target : arrays or tensors of shape (n_samples, n_features), (n_other_samples, n_features)
     estimator : {"biased", "unbiased", "linear"}
-        Means over all pairs; without the diagonals; or over disjoint consecutive pairs (fast and noisy).
+        Means over all pairs; without the diagonals; or over disjoint consecutive pairs (fast and noisy, and it depends
+        on the order of rows, of which the longer side's last are left out).
     bandwidths : {1, 5}
         5 averages kernels of a quarter to four times gamma.
 
@@ -46,7 +48,8 @@ def mmd(
     -------
     value : float
         Lower is closer. Invariant to rotation, shift and common scale. The median is of squared distances over all
-        pairs of pooled rows (i < j), of at most 2000 evenly spread ones.
+        pairs of pooled rows (i < j), of at most 2000 evenly spread ones. Misleads where that median hides what
+        differs, as with clusters far apart; the biased form is above 0 by chance, the more so the fewer the rows.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def mmd_permutation_test(
     source, target, bandwidths
         As of `mmd`. The bandwidth stays that of the pooled rows.
     n_permutations, seed : int
-        The pooled kernel matrix is held in memory: thousands of rows, not millions.
+        The kernel matrix is met in blocks; memory is for a number per row and permutation.
 
     Returns
     -------
@@ -96,8 +99,6 @@ def mmd_permutation_test(
     s, t = _check(source, target, "unbiased", bandwidths)
     pooled = np.concatenate([s, t])
     gammas = _gammas(pooled, bandwidths)
-    kernel = _kernel(_squared_distances(pooled, pooled), gammas)
-    np.fill_diagonal(kernel, 0.0)
     n, m = len(s), len(t)
     rng = np.random.default_rng(seed)
     chosen = np.zeros((n + m, 1 + n_permutations))  # a column per relabelling, the true one first
@@ -105,9 +106,15 @@ def mmd_permutation_test(
     for column in range(1, 1 + n_permutations):
         chosen[rng.permutation(n + m)[:n], column] = 1.0
     # the sum inside the first side gives the others, through the sums of rows
-    reached = kernel @ chosen
-    inside, touching = (chosen * reached).sum(axis=0), reached.sum(axis=0)
-    outside, cross = kernel.sum() - 2 * touching + inside, touching - inside
+    total, inside, touching = 0.0, np.zeros(1 + n_permutations), np.zeros(1 + n_permutations)
+    for block, squared in squared_distances(pooled, pooled):
+        kernel = _kernel(squared, gammas)
+        kernel[np.arange(len(kernel)), np.arange(block.start, block.stop)] = 0.0
+        reached = kernel @ chosen
+        total += float(kernel.sum())
+        inside += (chosen[block] * reached).sum(axis=0)
+        touching += reached.sum(axis=0)
+    outside, cross = total - 2 * touching + inside, touching - inside
     values = inside / (n * (n - 1)) + outside / (m * (m - 1)) - 2 * cross / (n * m)
     at_least = values[1:] >= values[0] - 1e-12  # a relabelling equal to the true one differs by rounding
     return float(values[0]), float((1 + at_least.sum()) / (1 + n_permutations))
@@ -118,31 +125,18 @@ def _check(source: Any, target: Any, estimator: str, bandwidths: int) -> tuple[A
         raise UnknownNameError("estimator of mmd", estimator, ESTIMATORS)
     if bandwidths not in FACTORS:
         raise ScoreError(f"mmd: bandwidths={bandwidths}; expected one of {', '.join(map(str, FACTORS))}.")
-    s, t = (as_float64(x, name=n, caller="mmd") for x, n in ((source, "source"), (target, "target")))
-    if s.shape[1] != t.shape[1]:
-        raise ScoreError(
-            f"mmd: source has {s.shape[1]} features and target {t.shape[1]}; use one source model for both."
-        )
-    if min(len(s), len(t)) < 2:
-        raise ScoreError(f"mmd: {len(s)} and {len(t)} rows; expected at least 2 on each side.")
-    centre = t.mean(axis=0)  # distances stay, and lose fewer digits
-    return s - centre, t - centre
+    return check_samples(source, target, caller="mmd")
 
 
 def _gammas(pooled: Array, bandwidths: int) -> Array:
     rows = pooled[np.unique(np.linspace(0, len(pooled) - 1, min(len(pooled), MEDIAN_ROWS)).astype(int))]
-    distances = _squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
-    median = float(np.median(distances))
-    if median <= 64 * EPS * float(np.square(rows).sum(axis=1).max()):  # rounding noise
+    distances = np.concatenate([squared for _, squared in squared_distances(rows, rows)])
+    median = float(np.median(distances[np.triu_indices(len(rows), 1)]))
+    if median == 0:
         raise ScoreError(
             "mmd: at least half of all pairs of rows are equal, so there is no median distance; remove duplicate rows."
         )
     return np.array(FACTORS[bandwidths]) / median
-
-
-def _squared_distances(a: Array, b: Array) -> Array:
-    squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
-    return np.maximum(squared, 0.0, out=squared)
 
 
 def _kernel(squared: Array, gammas: Array) -> Array:
@@ -154,14 +148,8 @@ def _kernel(squared: Array, gammas: Array) -> Array:
 
 
 def _kernel_sum(a: Array, b: Array, gammas: Array) -> float:
-    """Sum over all pairs, a block of rows at a time."""
-    total, height = 0.0, max(1, BLOCK // len(b))
-    for start in range(0, len(a), height):
-        squared = _squared_distances(a[start : start + height], b)
-        if a is b:  # to itself a row has distance 0 exactly, whatever rounding left of it
-            squared[np.arange(len(squared)), np.arange(start, start + len(squared))] = 0.0
-        total += float(_kernel(squared, gammas).sum())
-    return total
+    """Sum over all pairs."""
+    return sum(float(_kernel(squared, gammas).sum()) for _, squared in squared_distances(a, b))
 
 
 def _linear(s: Array, t: Array, gammas: Array) -> float:

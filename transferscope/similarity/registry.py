@@ -21,6 +21,10 @@ class MeasureSpec:
         Of two representations of the same rows, or of two samples of any rows in the same features.
     higher_is_closer : bool
     range, cost, reference : str
+    misleads : str
+        When not to believe it.
+    needs_labels : bool
+        Called with (source, source_labels, target, target_labels) instead of the two arrays alone.
     """
 
     name: str
@@ -30,6 +34,8 @@ class MeasureSpec:
     range: str
     cost: str
     reference: str
+    misleads: str = ""
+    needs_labels: bool = False
 
 
 MEASURES: Registry[MeasureSpec] = Registry("measure", "transferscope.similarity")
@@ -43,11 +49,14 @@ def register_measure(
     range: str,
     cost: str,
     reference: str,
+    misleads: str = "",
+    needs_labels: bool = False,
 ) -> Callable[[Fn], Fn]:
     """Enter the decorated function under `name`; see `MeasureSpec`."""
 
     def enter(fn: Fn) -> Fn:
-        MEASURES.add(name, MeasureSpec(name, fn, kind, higher_is_closer, range, cost, reference))
+        spec = MeasureSpec(name, fn, kind, higher_is_closer, range, cost, reference, misleads, needs_labels)
+        MEASURES.add(name, spec)
         return fn
 
     return enter
