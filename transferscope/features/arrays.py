@@ -41,12 +41,34 @@ class Targets:
         assert kept is not None
         return len(kept)
 
+    @property
+    def n_columns(self) -> int:
+        """Number of label columns: of classes, or of targets."""
+        return len(self.classes) if self.values is None else self.values.shape[1]
+
     def columns(self, rows: slice = slice(None)) -> Array:
         """Label columns of some rows, (n_rows, n_columns): one-hot for classes."""
         if self.codes is None:
             assert self.values is not None
             return self.values[rows]
         return np.eye(len(self.classes))[self.codes[rows]]
+
+    def sparse_columns(self, rows: slice) -> Any:
+        """The same, of classes as a scipy sparse array, so that sums by class cost one addition per feature."""
+        if self.codes is None:
+            return self.columns(rows)
+        from scipy.sparse import csr_array
+
+        codes = self.codes[rows]
+        return csr_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), (len(codes), self.n_columns))
+
+    def take(self, rows: NDArray[np.int64]) -> Targets:
+        """The targets of these rows, with the classes that occur among them."""
+        if self.codes is None:
+            assert self.values is not None
+            return Targets(self.task, values=self.values[rows])
+        present, codes = np.unique(self.codes[rows], return_inverse=True)
+        return Targets(self.task, codes, tuple(self.classes[code] for code in present))
 
 
 def check_inputs(

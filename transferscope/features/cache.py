@@ -20,7 +20,7 @@ from ..errors import CacheError
 from ..results import SourceCard, Step
 from ..storage import cache_dir, write_cache
 
-FORMAT = 2  # of an entry; a change of what is stored or how it is computed must raise it
+FORMAT = 3  # of an entry; a change of what is stored or how it is computed must raise it
 
 
 def block_key(card: SourceCard, path: Sequence[Step], digests: Sequence[bytes], pooling: str) -> dict[str, Any]:

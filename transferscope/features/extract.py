@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BLOCK = 256  # samples computed and cached together: what an interruption can lose at most
-_PROBS = "source_probs"
+_LOGITS = "source_logits"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Features:
     ----------
     layers : Mapping[str, ndarray of shape (n_samples, n_features), float32]
         From input to output.
-    source_probs : ndarray of shape (n_samples, n_source_classes), float32, or None
-        Softmax of the source head.
+    source_logits : ndarray of shape (n_samples, n_source_classes), float32, or None
+        What the source head says.
     rows : ndarray of shape (n_samples,), int64
         Rows of the target, ascending; unreadable ones are missing.
     edits : Mapping[str, float]
@@ -50,7 +50,7 @@ class Features:
     """
 
     layers: Mapping[str, np.ndarray]
-    source_probs: np.ndarray | None
+    source_logits: np.ndarray | None
     rows: np.ndarray
     edits: Mapping[str, float]
     skipped: tuple[Skipped, ...]
@@ -153,7 +153,7 @@ class Extractor:
                     outputs = source.run(moved, layers)
                 pooled = {name: pool(outputs.layers[name], self.pooling) for name in layers}
                 if outputs.logits is not None:
-                    pooled[_PROBS] = outputs.logits.softmax(dim=-1)
+                    pooled[_LOGITS] = outputs.logits
                 parts.append({name: value.float().cpu() for name, value in pooled.items()})
                 positions += part
         order = np.argsort(positions)
@@ -212,7 +212,7 @@ class Extractor:
         flops = [notes["flops"] for _, _, notes in blocks if notes["flops"]]
         return Features(
             layers={name: np.concatenate([arrays[name] for arrays in filled]) for name in layers},
-            source_probs=np.concatenate([arrays[_PROBS] for arrays in filled]) if _PROBS in filled[0] else None,
+            source_logits=np.concatenate([arrays[_LOGITS] for arrays in filled]) if _LOGITS in filled[0] else None,
             rows=np.concatenate(kept),
             edits=dict(edits),
             skipped=tuple(skipped),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..errors import ScoreError
 from .arrays import Array, Targets, Task, check_inputs, sorted_classes, storage_eps
 
 FAR = 1e4  # squared mean over squared spread from which forming X'X would cost the small directions their digits
-BLOCK = 4096  # rows whose label columns are in memory at a time
+BLOCK = 8192  # rows whose centred copies are in memory at a time
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -53,6 +53,12 @@ class Moments:
         Sums of the label columns and of their squares: class counts, for one-hot columns.
     cross : ndarray of shape (n_features, n_columns)
         Sum of (x - mean) y'.
+    squares : ndarray of shape (n_features, n_columns)
+        Sum of (x - mean)**2 y', entry by entry.
+    third : ndarray of shape (n_features,)
+        Sum of ||x - mean||^2 (x - mean).
+    fourth : float
+        Sum of ||x - mean||^4.
     gram : ndarray of shape (n_features, n_features), or None
         Sum of (x - mean) (x - mean)'; None while `rows` are kept instead.
     rows, row_targets : ndarrays of shape (n_samples, n_features) and (n_samples, n_columns), or None
@@ -67,6 +73,9 @@ class Moments:
     target_sum: Array
     target_square: Array
     cross: Array
+    squares: Array
+    third: Array
+    fourth: float
     gram: Array | None
     rows: Array | None
     row_targets: Array | None
@@ -94,34 +103,90 @@ class Moments:
     @classmethod
     def from_checked(cls, values: Array, targets: Targets, eps: float) -> Moments:
         """Moments of what `check_inputs` returned; `eps` is `storage_eps` of the features as they came."""
+        n, d = values.shape
         mean = values.mean(axis=0)
-        centred = values - mean
-        wide = values.shape[0] <= values.shape[1]
-        n_columns = targets.columns(slice(1)).shape[1]
-        total, square, cross = np.zeros(n_columns), np.zeros(n_columns), np.zeros((len(mean), n_columns))
-        for start in range(0, len(values), BLOCK):
+        n_columns = targets.n_columns
+        total, square = np.zeros(n_columns), np.zeros(n_columns)
+        cross, squares, third, fourth = np.zeros((d, n_columns)), np.zeros((d, n_columns)), np.zeros(d), 0.0
+        drift = np.zeros(d)  # what rounding left of the mean
+        rows = values - mean if n <= d else None
+        gram = None if n <= d else np.zeros((d, d))
+        for start in range(0, n, BLOCK):
             block = slice(start, start + BLOCK)
-            columns = targets.columns(block)
+            centred = values[block] - mean if rows is None else rows
+            columns = targets.sparse_columns(block)
             total += columns.sum(axis=0)
-            square += np.square(columns).sum(axis=0)
-            cross += centred[block].T @ columns
+            square += (columns * columns).sum(axis=0)
+            cross += (columns.T @ centred).T
+            if gram is not None:
+                gram += centred.T @ centred
+            squared = np.square(centred)
+            squares += (columns.T @ squared).T
+            drift += centred.sum(axis=0)
+            norms = squared.sum(axis=1)
+            third += norms @ centred
+            fourth += float(norms @ norms)
+        drift /= n
+        rows = None if rows is None else rows - drift
+        cross -= np.outer(drift, total)
+        if gram is not None:
+            gram -= np.outer(drift, n * drift)
         return cls(
-            n_samples=len(values),
-            mean=mean,
-            classes=targets.classes if targets.task == "classification" else None,
-            target_sum=total,
-            target_square=square,
-            cross=cross,
-            gram=None if wide else centred.T @ centred,
-            rows=centred if wide else None,
-            row_targets=targets.columns() if wide else None,
-            eps=eps,
+            n_samples=n, mean=mean + drift, classes=targets.classes if targets.task == "classification" else None,
+            target_sum=total, target_square=square, cross=cross, squares=squares, third=third, fourth=fourth,
+            gram=gram, rows=rows, row_targets=None if rows is None else targets.columns(), eps=eps,
+        )  # fmt: skip
+
+    @classmethod
+    def merge(cls, parts: Sequence[Moments]) -> Moments:
+        """Moments of the rows of all `parts`, as ``+`` would give them, in one go."""
+        parts = aligned(parts)
+        merged = combine(parts, [1] * len(parts))
+        if merged.n_samples > merged.n_features:
+            gaps = np.stack([np.sqrt(part.n_samples) * (part.mean - merged.mean) for part in parts])
+            gram = gaps.T @ gaps
+            for part in parts:
+                gram += part.scatter
+            return replace(merged, gram=gram)
+        rows = np.concatenate([_kept(part.rows) + (part.mean - merged.mean) for part in parts])
+        return replace(merged, rows=rows, row_targets=np.concatenate([_kept(part.row_targets) for part in parts]))
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments.merge((self, other))
+
+    def over(self, classes: tuple[Hashable, ...] | None) -> Moments:
+        """The same rows with a label column for each of `classes`, zero where there are none of them."""
+        if self.classes is None or self.classes == classes or classes is None:
+            return self
+        known = {name: column for column, name in enumerate(self.classes)}
+        nothing = len(known)  # a column of zeros, put behind the others
+        wider = replace(
+            self,
+            target_sum=np.append(self.target_sum, 0.0),
+            target_square=np.append(self.target_square, 0.0),
+            cross=np.pad(self.cross, ((0, 0), (0, 1))),
+            squares=np.pad(self.squares, ((0, 0), (0, 1))),
+            row_targets=None if self.row_targets is None else np.pad(self.row_targets, ((0, 0), (0, 1))),
         )
+        return wider.select(classes, [known.get(name, nothing) for name in classes])
+
+    def select(self, classes: tuple[Hashable, ...] | None, columns: Any) -> Moments:
+        """The same rows with these of the label columns."""
+        return replace(
+            self, classes=classes, target_sum=self.target_sum[columns], target_square=self.target_square[columns],
+            cross=self.cross[:, columns], squares=self.squares[:, columns],
+            row_targets=None if self.row_targets is None else self.row_targets[:, columns],
+        )  # fmt: skip
 
     @property
     def n_features(self) -> int:
         """Width of the features."""
         return len(self.mean)
+
+    @property
+    def class_means(self) -> Array:
+        """Means of the classes about the mean of all, shape (n_features, n_classes)."""
+        return np.asarray(self.cross / self.target_sum)
 
     @cached_property
     def scatter(self) -> Array:
@@ -131,30 +196,32 @@ class Moments:
         rows = _kept(self.rows)
         return rows.T @ rows
 
-    def __add__(self, other: Moments) -> Moments:
-        a, b = _aligned(self, other)
-        n = a.n_samples + b.n_samples
-        gap = b.mean - a.mean
-        mean = a.mean + gap * (b.n_samples / n)
-        rows = row_targets = gram = None
-        if n <= a.n_features:
-            rows = np.concatenate([_kept(m.rows) + (m.mean - mean) for m in (a, b)])
-            row_targets = np.concatenate([_kept(m.row_targets) for m in (a, b)])
-        else:
-            gram = a.scatter + b.scatter + np.outer(gap, gap * (a.n_samples * b.n_samples / n))
-        moved = np.outer(a.mean - mean, a.target_sum) + np.outer(b.mean - mean, b.target_sum)
-        return Moments(
-            n_samples=n,
-            mean=mean,
-            classes=a.classes,
-            target_sum=a.target_sum + b.target_sum,
-            target_square=a.target_square + b.target_square,
-            cross=a.cross + b.cross + moved,
-            gram=gram,
-            rows=rows,
-            row_targets=row_targets,
-            eps=max(a.eps, b.eps),
-        )
+    @cached_property
+    def trace(self) -> float:
+        """Sum of ||x - mean||^2."""
+        return float(np.trace(self.scatter) if self.rows is None else np.square(self.rows).sum())
+
+    @cached_property
+    def memory(self) -> dict[str, Any]:
+        """Room for what scorers of the same rows share with each other."""
+        return {}
+
+    def residual_squares(self, weights: Array, intercept: Array) -> Array:
+        """Sum over rows of (y - intercept - x'w)**2 of every label column, with its column w of `weights`."""
+        level = intercept + self.mean @ weights
+        squares = self.target_square - 2 * level * self.target_sum + self.n_samples * level**2
+        return np.asarray(squares - 2 * (weights * self.cross).sum(axis=0) + self.spread_along(weights))
+
+    @cached_property
+    def square_norm(self) -> float:
+        """Sum of the squares of the scatter's entries."""
+        return float(np.vdot(self.scatter, self.scatter))
+
+    def spread_along(self, directions: Array) -> Array:
+        """Sum over rows of the squares of (x - mean)'v, for every column v of `directions`."""
+        if self.rows is not None:
+            return np.square(self.rows @ directions).sum(axis=0)
+        return np.einsum("ij,ij->j", directions, self.scatter @ directions)
 
     @cached_property
     def factors(self) -> tuple[Array, Array]:
@@ -164,13 +231,13 @@ class Moments:
         are decomposed themselves, since a Gram matrix would cost their small directions half of their digits.
         """
         if self.rows is None:
-            values, vectors = np.linalg.eigh(self.scatter)
+            from scipy.linalg import eigh
+
+            values, vectors = eigh(self.scatter, driver="evd", check_finite=False)
             values, vectors = values[::-1], vectors[:, ::-1]
         else:
-            rows = self.rows - self.rows.mean(axis=0)  # a large mean, once taken off, leaves its rounding behind
-            triangle = np.asarray(np.linalg.qr(rows.T, mode="r"))
-            vectors, singular, _ = np.linalg.svd(triangle.T)
-            values = singular**2
+            # a large mean, once taken off, leaves its rounding behind
+            values, vectors = _decompose(self.rows - self.rows.mean(axis=0))
         keep = values > self._floor(max(float(values[0]), 0.0))
         return values[keep], vectors[:, keep]
 
@@ -178,6 +245,17 @@ class Moments:
     def rank(self) -> int:
         """Number of directions in which the features vary by more than rounding noise."""
         return len(self.factors[0])
+
+    @cached_property
+    def right_vectors(self) -> Array:
+        """V of the centred features, shape (n_features, k)."""
+        values, vectors = self.factors
+        return vectors if self.rows is None else self.rows.T @ (vectors / np.sqrt(values))
+
+    def left_vectors(self, features: Array) -> Array:
+        """U of the centred features, shape (n_samples, k); `features` are the rows these moments were made of."""
+        values, vectors = self.factors
+        return vectors if self.rows is not None else (features - self.mean) @ (vectors / np.sqrt(values))
 
     def _floor(self, largest: float) -> float:
         """Squared singular value below which there is only rounding noise: of storing, or of this arithmetic.
@@ -201,22 +279,32 @@ class Moments:
         return Spectrum(values, (vectors.T @ self.cross) / np.sqrt(values)[:, None])
 
     @cached_property
+    def mean_along(self) -> tuple[Array, float]:
+        """The mean in the basis of the centred directions, V'mean, and its squared length outside of them."""
+        along = self.right_vectors.T @ self.mean
+        rest = self.mean - self.right_vectors @ along
+        return along, float(rest @ rest)
+
+    @cached_property
     def uncentred(self) -> Spectrum:
         """Spectrum of the features as they are, mean included.
 
         In the basis of the centred directions and what the mean adds to them, X is U_c and the constant column
         times the small matrix ``[[diag(s), 0], [sqrt(n) w', sqrt(n) rest]]``; its own decomposition is all that
-        is left to do.
+        is left to do. Kept rows are decomposed themselves here too.
         """
-        values, vectors = self.factors
-        scale = np.sqrt(values)
-        right = vectors if self.rows is None else self.rows.T @ (vectors / scale)
-        along = right.T @ self.mean
-        rest = np.linalg.norm(self.mean - right @ along)
+        if self.rows is not None:
+            rows = self.rows + self.mean
+            values, vectors = _decompose(rows)
+            stored = (np.sqrt(self.n_samples) + np.sqrt(self.n_features)) * self.eps * np.abs(rows).max()
+            keep = values > max(stored**2, (self.n_features * EPS) ** 2 * values[0])
+            return Spectrum(values[keep], vectors[:, keep].T @ _kept(self.row_targets))
+        values = self.factors[0]
+        along, rest = self.mean_along
         k = len(values)
         small = np.zeros((k + 1, k + 1))
-        small[np.arange(k), np.arange(k)] = scale
-        small[k, :k], small[k, k] = np.sqrt(self.n_samples) * along, np.sqrt(self.n_samples) * rest
+        small[np.arange(k), np.arange(k)] = np.sqrt(values)
+        small[k, :k], small[k, k] = np.sqrt(self.n_samples) * along, np.sqrt(self.n_samples * rest)
         known = np.vstack([self.centred.projections, self.target_sum / np.sqrt(self.n_samples)])
         if self.n_samples * float(self.mean @ self.mean) > FAR * (values[0] if k else 0.0):
             left, singular, _ = np.linalg.svd(small)
@@ -227,10 +315,12 @@ class Moments:
         keep = (squares > floor * squares[0]) & (squares > 0)
         return Spectrum(squares[keep], left[:, keep].T @ known)
 
-    def left_vectors(self, features: Array) -> Array:
-        """U of the centred features, shape (n_samples, k); `features` are the rows these moments were made of."""
-        values, vectors = self.factors
-        return vectors if self.rows is not None else (features - self.mean) @ (vectors / np.sqrt(values))
+
+def _decompose(rows: Array) -> tuple[Array, Array]:
+    """Squared singular values, largest first, and left vectors in columns of rows fewer than their features."""
+    triangle = np.asarray(np.linalg.qr(rows.T, mode="r"))
+    vectors, singular, _ = np.linalg.svd(triangle.T)
+    return singular**2, vectors
 
 
 def _kept(rows: Array | None) -> Array:
@@ -238,50 +328,51 @@ def _kept(rows: Array | None) -> Array:
     return rows
 
 
-def _aligned(a: Moments, b: Moments) -> tuple[Moments, Moments]:
-    """Both with the same label columns: the classes that either holds."""
-    if a.n_features != b.n_features or (a.classes is None) != (b.classes is None):
-        raise ScoreError(
-            f"moments of {a.n_features} and {b.n_features} features, of {_told(a)} and {_told(b)}, do not add up; "
-            "take both from the same layer of one source, and for the same task."
+def combine(parts: Sequence[Moments], signs: Sequence[int]) -> Moments:
+    """Everything but the scatter of rows that are added or, with sign -1, taken away; see `merge`."""
+    counts = np.array([sign * part.n_samples for sign, part in zip(signs, parts, strict=True)])
+    n, first = int(counts.sum()), parts[0]
+    mean = first.mean + sum(count * (part.mean - first.mean) for count, part in zip(counts, parts, strict=True)) / n
+    cross, squares = np.zeros_like(first.cross), np.zeros_like(first.squares)
+    third, fourth = np.zeros_like(first.third), 0.0
+    for sign, part in zip(signs, parts, strict=True):
+        gap = part.mean - mean
+        far = float(gap @ gap)
+        turned = part.scatter @ gap if part.rows is None else part.rows.T @ (part.rows @ gap)
+        cross += sign * (part.cross + np.outer(gap, part.target_sum))
+        squares += sign * (part.squares + 2 * gap[:, None] * part.cross + np.outer(gap**2, part.target_sum))
+        third += sign * (part.third + part.trace * gap + 2 * turned + part.n_samples * far * gap)
+        fourth += sign * (
+            part.fourth + 4 * (gap @ turned) + part.n_samples * far**2 + 4 * (part.third @ gap) + 2 * part.trace * far
         )
-    if a.classes is None or b.classes is None:
-        if len(a.target_sum) != len(b.target_sum):
+    return Moments(
+        n_samples=n, mean=mean, classes=first.classes,
+        target_sum=np.asarray(sum(s * p.target_sum for s, p in zip(signs, parts, strict=True))),
+        target_square=np.asarray(sum(s * p.target_square for s, p in zip(signs, parts, strict=True))),
+        cross=cross, squares=squares, third=third, fourth=fourth, gram=None, rows=None, row_targets=None,
+        eps=max(part.eps for part in parts),
+    )  # fmt: skip
+
+
+def aligned(parts: Sequence[Moments]) -> list[Moments]:
+    """All with the same label columns: the classes that any of them holds."""
+    first = parts[0]
+    for other in parts[1:]:
+        if first.n_features != other.n_features or (first.classes is None) != (other.classes is None):
             raise ScoreError(
-                f"moments of {len(a.target_sum)} and {len(b.target_sum)} target columns do not add up; give both "
-                "the same columns."
+                f"moments of {first.n_features} and {other.n_features} features, of {_told(first)} and "
+                f"{_told(other)}, do not add up; take both from the same layer of one source, and for the same task."
             )
-        return a, b
-    if a.classes == b.classes:
-        return a, b
-    classes = sorted_classes([*a.classes, *b.classes])
-    return _over(a, classes), _over(b, classes)
+        if first.classes is None and len(first.target_sum) != len(other.target_sum):
+            raise ScoreError(
+                f"moments of {len(first.target_sum)} and {len(other.target_sum)} target columns do not add up; give "
+                "both the same columns."
+            )
+    if first.classes is None or all(part.classes == first.classes for part in parts):
+        return list(parts)
+    classes = sorted_classes([name for part in parts for name in part.classes or ()])
+    return [part.over(classes) for part in parts]
 
 
 def _told(moments: Moments) -> str:
     return "numeric targets" if moments.classes is None else f"{len(moments.classes)} classes"
-
-
-def _over(moments: Moments, classes: tuple[Hashable, ...]) -> Moments:
-    """The same moments with a column for each of `classes`, zero where there were none."""
-    index = {name: column for column, name in enumerate(classes)}
-    assert moments.classes is not None
-    places = [index[name] for name in moments.classes]
-
-    def spread(columns: Array) -> Array:
-        wider = np.zeros((*columns.shape[:-1], len(classes)))
-        wider[..., places] = columns
-        return wider
-
-    return Moments(
-        n_samples=moments.n_samples,
-        mean=moments.mean,
-        classes=classes,
-        target_sum=spread(moments.target_sum),
-        target_square=spread(moments.target_square),
-        cross=spread(moments.cross),
-        gram=moments.gram,
-        rows=moments.rows,
-        row_targets=None if moments.row_targets is None else spread(moments.row_targets),
-        eps=moments.eps,
-    )
