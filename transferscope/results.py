@@ -109,6 +109,7 @@ class Score:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     saturated: bool = False  # at a bound whatever the labels, so that it says nothing; a warning says why
+    left_out: tuple[float, ...] = ()  # the value without each block of samples, the same blocks for every source
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,19 @@ class Similarity:
     measure: str
     sources: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class LayerSimilarity:
+    """One measure between every layer of one source and every layer of another."""
+
+    measure: str
+    target: str
+    n_samples: int
+    sources: tuple[str, ...]  # two
+    first_layers: tuple[str, ...]
+    second_layers: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]  # a row per layer of the first
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,12 @@ def test_scores_of_a_file(tmp_path: Path) -> None:
     assert set(scores) == {"logme", "knn"}
     assert 0.5 < scores["knn"]["value"] <= 1
     assert run_here("score", "--features", "f.npz", cwd=tmp_path).stdout.count("h_score") == 1
+    everything = run_here("score", "--features", "f.npz", "--all", "--json", cwd=tmp_path)
+    assert set(json.loads(everything.stdout)) >= {"logme", "transrate", "lda_loo", "parc", "nleep"}
+    both = ("score", "--features", "f.npz", "--all", "--scorer", "knn")
+    refused(*both, cwd=tmp_path, says="--all and --scorer were both given")
+    plain = run_here("score", "--features", "f.npz", "--standard-errors", "none", "--json", cwd=tmp_path)
+    assert {score["standard_error"] for score in json.loads(plain.stdout).values()} == {None}
 
 
 def test_similarity_of_two_files(tmp_path: Path) -> None:
@@ -118,12 +124,27 @@ def test_similarity_of_two_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", features=features, labels=np.arange(30) % 2)
     done = run_here("similarity", "--features", "a.npz", "--features", "a.npz", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["value"] == pytest.approx(1)
+    two = ("similarity", "--features", "a.npz", "--features", "a.npz")
+    assert json.loads(run_here(*two, "--measure", "otdd", "--json", cwd=tmp_path).stdout)["value"] == pytest.approx(0)
     refused("similarity", "--features", "a.npz", cwd=tmp_path, says="expected exactly 2 files")
+
+
+def test_layers_of_two_sources(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    words = ("similarity", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:deep")
+    done = run_here(*words, "-s", "python:tiny_models:edges", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "cka_minibatch on 18 samples" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    done = run_here(*words, "-s", "python:tiny_models:edges", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["sources"] == ["python:tiny_models:deep", "python:tiny_models:edges"]
+    refused(*words, cwd=tmp_path, says="expected two source specs")
 
 
 def test_listings() -> None:
     assert "package:minilm-l6" in run_here("sources").stdout
     assert {row["scorer"] for row in json.loads(run_here("scorers", "--json").stdout)} >= {"logme", "h_score", "leep"}
+    assert {row["measure"] for row in json.loads(run_here("measures", "--json").stdout)} >= {"cka_linear", "otdd"}
+    assert "misleads: " in run_here("measures").stdout
     done = run_here("doctor")
     assert done.returncode == 0, done.stdout
     assert "torchvision operators" in done.stdout

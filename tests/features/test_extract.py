@@ -107,7 +107,8 @@ def test_values_come_back_in_the_order_of_rows_whatever_the_batches() -> None:
         np.testing.assert_allclose(found.layers["one"][:, 0], mean_letters(TEXTS), rtol=1e-6)
         assert found.layers["two"].shape == (50, 2)
         assert found.rows.tolist() == ROWS.tolist()
-        np.testing.assert_allclose(found.source_probs.sum(1), 1, rtol=1e-6)
+        totals = np.array([sum(map(ord, text)) / 1000 for text in TEXTS])
+        np.testing.assert_allclose(found.source_logits, np.stack([totals, -totals], axis=1), rtol=1e-6)
         assert found.edits == {"samples": 50, "letters": sum(map(len, TEXTS))}
 
 

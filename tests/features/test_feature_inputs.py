@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas
 import pytest
 import torch
 
 from transferscope.errors import ScoreError, UnknownNameError
-from transferscope.features.arrays import check_inputs, storage_eps
+from transferscope.features.arrays import Checked, check_inputs, storage_eps
 
 X = np.arange(12.0).reshape(6, 2)
 Y = [0, 0, 0, 1, 1, 1]
@@ -109,3 +111,35 @@ def test_storage_types() -> None:
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
         assert storage_eps(torch.zeros(1, dtype=dtype)) == single
     assert storage_eps([[1.0]]) == double
+
+
+def test_checked_features_are_not_checked_again_and_keep_their_precision() -> None:
+    single = np.arange(12, dtype=np.float32).reshape(6, 2)
+    values, _ = check_inputs(single, [0, 1] * 3, caller="test")
+    checked = Checked.of(values, storage_eps(single))
+    again, targets = check_inputs(checked, [0, 1] * 3, caller="test")
+    assert again is not checked
+    assert type(again) is np.ndarray
+    assert np.shares_memory(again, values)
+    assert storage_eps(checked) == storage_eps(checked[2:]) == float(np.finfo(np.float32).eps)
+    assert targets.classes == (0, 1)
+    with pytest.raises(ScoreError, match=r"test: features are of shape \(6,\)"):
+        check_inputs(checked[:, 0], [0, 1] * 3, caller="test")
+    with pytest.raises(ScoreError, match="test: 6 rows of features but 5 labels"):
+        check_inputs(checked, [0, 1, 0, 1, 0], caller="test")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([3, -1, 3, 7], dtype=np.int16), np.array([True, False, True, True]), np.array(["b", "a", "b", "c"]),
+        np.array([3, 1, 3, 7], dtype=object), [3, 1, 3, 7], np.array([3.0, 1.0, 3.0, 7.0]),
+    ],
+)  # fmt: skip
+def test_codes_are_places_among_the_sorted_classes(labels: Any) -> None:
+    _, targets = check_inputs(np.zeros((4, 1)), labels, caller="test", task="classification")
+    assert targets.codes is not None
+    assert targets.codes.dtype == np.int64
+    assert targets.classes == tuple(sorted(set(labels)))
+    assert [targets.classes[code] for code in targets.codes] == list(labels)
+    assert all(type(name).__module__ == "builtins" for name in targets.classes)

@@ -112,13 +112,17 @@ def test_scores(capsys: pytest.CaptureFixture[str]) -> None:
         "logme": Score("logme", -0.25, True, 10, 20, 0.0, 0.01, ("few samples",)),
         "leep": Score("leep", None, True, 10, 20, 0.0, error="no source head"),
         "gap": Score("gap", 0.5, False, 10, 20, 0.0),
+        "h_score": Score("h_score", 2.0, True, 10, 20, 1.5, warnings=("all alike",), saturated=True),
     }
     print_scores(scores)
     printed = capsys.readouterr().out.replace("\u00a0", " ").replace("\u2212", "-")
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in printed.splitlines() if line.split()}
-    assert rows["logme"] == "-0.250 ± 0.010 higher few samples"
-    assert rows["leep"] == "– higher no source head"
-    assert rows["gap"] == "0.500 lower"
+    assert rows["10"] == "samples x 20 features"
+    assert rows["scorer"] == "value ± better seconds warnings"
+    assert rows["logme"] == "-0.250 0.010 higher 0.000 few samples"
+    assert rows["leep"] == "– – higher 0.000 no source head"
+    assert rows["gap"] == "0.500 – lower 0.000"
+    assert rows["h_score"] == "saturated – higher 1.500 all alike"
 
 
 def test_names_are_no_markup_and_steer_no_terminal(make: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_perfect_fit_is_bounded_and_told(n: int, d: int) -> None:
     t = min(1e-12 * sigma[0], 1e-6 * sigma[-1])
     assert profile(X, y, t) > profile(X, y, 10 * t) > profile(X, y, 1e6 * t)
     assert logme(X, y) == pytest.approx(profile(X, y, t), abs=1e-6)
-    says = ("A column is fitted perfectly: its evidence has no maximum and was bounded.",)
+    says = ("A column is fitted perfectly: its evidence has no maximum and was bounded; logme_cv holds samples out.",)
     assert SCORERS["logme"].caveats(Moments.from_features(X, y)) == says
     assert SCORERS["logme"].caveats(Moments.from_features(*problem(60, 5, 2, seed=5))) == ()
 

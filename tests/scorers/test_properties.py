@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,14 @@ every = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 of_features = pytest.mark.parametrize("spec", OF_FEATURES, ids=lambda spec: spec.name)
 of_probs = pytest.mark.parametrize("spec", OF_PROBS, ids=lambda spec: spec.name)
 few = settings(max_examples=25, deadline=None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_component() -> Iterator[None]:
+    """NCTI is of 64 components, which small problems have not; its laws are those of one. See also its own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["transferscope.scorers.ncti"], "COMPONENTS", 1)
+        yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +73,18 @@ def problems(draw: st.DrawFn) -> Problem:
     return make(n, d, k, seed=draw(st.integers(0, 10**6)), separation=draw(st.sampled_from([0.0, 0.5, 2.0])))
 
 
+def better(spec: ScorerSpec, a: float, b: float) -> bool:
+    return a > b if spec.higher_is_better else a < b
+
+
 def same(value: float) -> Any:
     return pytest.approx(value, rel=1e-7, abs=1e-8)
 
 
 # Invariances of all
+
+FOLDS = "its folds are drawn by the numbers of rows"
+DRAWN = {"linear_probe": FOLDS, "logme_cv": FOLDS}
 
 
 @every
@@ -77,19 +93,23 @@ def same(value: float) -> Any:
 def test_order_of_rows_does_not_matter(spec: ScorerSpec, problem: Problem) -> None:
     x, y = problem.of(spec), problem.y
     order = problem.rng.permutation(len(y))
-    assert spec.fn(x[order], y[order]) == same(spec.fn(x, y))
+    if spec.name not in DRAWN:
+        assert spec.fn(x[order], y[order]) == same(spec.fn(x, y))
+
+
+NAMELESS: dict[str, dict[str, Any]] = {"parc": {"ties": "exact"}}  # by default ties are torn by class numbers
 
 
 @every
 @few
 @given(problem=problems())
 def test_names_of_classes_do_not_matter(spec: ScorerSpec, problem: Problem) -> None:
-    x, y = problem.of(spec), problem.y
-    value = spec.fn(x, y)
+    x, y, options = problem.of(spec), problem.y, NAMELESS.get(spec.name, {})
+    value = spec.fn(x, y, **options)
     names = problem.rng.permutation(y.max() + 1)
-    assert spec.fn(x, names[y]) == same(value)
-    assert spec.fn(x, names[y] * 17 - 40) == same(value)
-    assert spec.fn(x, np.array(["pear", "apple", "fig", "a fig"])[y]) == same(value)
+    assert spec.fn(x, names[y], **options) == same(value)
+    assert spec.fn(x, names[y] * 17 - 40, **options) == same(value)
+    assert spec.fn(x, np.array(["pear", "apple", "fig", "a fig"])[y], **options) == same(value)
 
 
 @every
@@ -113,8 +133,9 @@ def test_names_of_classes_do_not_matter(spec: ScorerSpec, problem: Problem) -> N
 def test_labels_of_odd_kinds(spec: ScorerSpec, renamed: Callable[[np.ndarray], Any]) -> None:
     problem = make()
     x, y = problem.of(spec), problem.y
+    options = NAMELESS.get(spec.name, {})
     task = spec.options({"task": "classification"})  # floats would be taken for targets of regression
-    assert spec.fn(x, renamed(y), **task) == same(spec.fn(x, y))
+    assert spec.fn(x, renamed(y), **task, **options) == same(spec.fn(x, y, **options))
 
 
 @every
@@ -152,6 +173,24 @@ def test_tensors_count_as_arrays_and_calls_repeat(spec: ScorerSpec, problem: Pro
 
 
 @every
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_types_of_tensors_give_what_their_values_give(spec: ScorerSpec, dtype: torch.dtype) -> None:
+    problem = make()
+    x = torch.tensor(problem.of(spec)).to(dtype)
+    held = x.numpy() if dtype == torch.float64 else x.float().numpy()
+    assert spec.fn(x, torch.tensor(problem.y)) == spec.fn(held, problem.y)
+
+
+@pytest.mark.gpu
+@every
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_tensors_on_a_gpu_count_as_arrays(spec: ScorerSpec, dtype: torch.dtype) -> None:
+    problem = make()
+    x, y = torch.tensor(problem.of(spec)).to(dtype), torch.tensor(problem.y)
+    assert spec.fn(x.cuda(), y.cuda()) == spec.fn(x, y)
+
+
+@every
 def test_layout_in_memory_does_not_matter(spec: ScorerSpec) -> None:
     problem = make()
     x, y = problem.of(spec), problem.y
@@ -180,7 +219,22 @@ RANGES: dict[str, Callable[[int, int], tuple[float, float]]] = {
     "0 to 1 (accuracy); up to 1 (R squared)": lambda k, rank: (0.0, 1.0),
     "any real number; for classes typically -1 to 1": lambda k, rank: (-math.inf, math.inf),
     "minus infinity to 0": lambda k, rank: (-math.inf, 0.0),
+    "0 to 1": lambda k, rank: (0.0, 1.0),
+    "0 to 1 (accuracy)": lambda k, rank: (0.0, 1.0),
+    "0 to (K - 1) N / (N - 1)": lambda k, rank: (0.0, 1.25 * (k - 1)),
+    "-K (K - 1) to 0": lambda k, rank: (-k * (k - 1), 0.0),
+    "0 to infinity (balanced classes); any real number (uneven ones)": lambda k, rank: (-math.inf, math.inf),
     "-ln K to 0": lambda k, rank: (-math.log(k), 0.0),
+    "-100 to 100": lambda k, rank: (-100.0, 100.0),
+    "-1 to 1": lambda k, rank: (-1.0, 1.0),
+    "any real number": lambda k, rank: (-math.inf, math.inf),
+    "0 upwards": lambda k, rank: (0.0, math.inf),
+    "0 upwards (floor 1 or more); any real number (a smaller floor)": lambda k, rank: (0.0, math.inf),
+    "0 upwards; near the entropy of the labels over K where the head tells nothing": lambda k, rank: (0.0, math.inf),
+    "about 1 upwards; near 1 plus the entropy of the labels over K where the head tells nothing": lambda k, rank: (
+        1 - 0.43 / k,
+        math.inf,
+    ),
 }
 
 
@@ -207,6 +261,12 @@ def test_small_and_odd_shapes(spec: ScorerSpec, n: int, d: int, k: int) -> None:
     assert np.isfinite(value)
 
 
+FAVOURS_COLLAPSE = {
+    "ncti_vc": "probabilities that are the same for every row have the least norm",
+    "pactran_gauss": "features without size have no curvature, whose price is high for few samples",
+}
+
+
 @of_features
 @pytest.mark.parametrize("shape", [(12, 4), (12, 40)])
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e4, 1e8])
@@ -222,13 +282,26 @@ def test_constant_features_tell_nothing(
     assert low <= found <= high
     if spec.name != "knn":  # its nearest of equally near rows is the first, whose class depends on the order
         assert spec.fn(x, np.random.default_rng(0).permutation(y)) == same(found)
-        assert found <= spec.fn(make(*shape, balanced=True, separation=4.0).X, y)
+        separated = spec.fn(make(*shape, balanced=True, separation=4.0).X, y)
+        if spec.name in FAVOURS_COLLAPSE:
+            assert not better(spec, separated, found)
+            assert spec.saturated(Moments.from_features(x, y), found)
+        else:
+            assert not better(spec, found, separated)
 
 
 # Copies of rows
 
 COPIES: dict[str, Callable[[float, float], bool]] = {
+    "gbc": lambda once, twice: twice == same(once),
+    "gbc_pca": lambda once, twice: twice == same(once),
+    "lda": lambda once, twice: twice == same(once),
+    "sfda": lambda once, twice: twice == same(once),
+    "transrate": lambda once, twice: twice == same(once),
     "h_score": lambda once, twice: twice == same(once),
+    "lfc": lambda once, twice: twice == same(once),
+    "ncti_ncc": lambda once, twice: twice == same(once),
+    "nearest_mean": lambda once, twice: twice == same(once),
     "leep": lambda once, twice: twice == same(once),
     "nce": lambda once, twice: twice == same(once),
     "knn": lambda once, twice: twice == 1.0,  # the copy is the neighbour
@@ -260,16 +333,52 @@ MOVES: dict[str, Move] = {
 }
 SIMILARITIES = {"rotation", "scale", "tiny scale", "huge scale"}
 INVARIANT = {
+    "gbc": {"rotation", "scale", "huge scale", "shift", "far shift"},
+    "gbc_pca": {"rotation", "shift", "far shift"},
+    "h_score_regularized": SIMILARITIES | {"shift", "far shift"},
+    "lda": {"shift", "far shift"},
+    "lda_loo": SIMILARITIES | {"shift", "far shift"},
+    "logme_cv": SIMILARITIES,
+    "sfda": {"shift", "far shift"},
+    "transrate": {"rotation", "shift", "far shift"},
     "h_score": set(MOVES),
     "knn": SIMILARITIES | {"shift", "far shift"},
     "logme": SIMILARITIES,
     "ridge_loo": SIMILARITIES | {"shift", "far shift"},
+    "lfc": SIMILARITIES | {"shift", "far shift"},
+    "linear_probe": set(MOVES) - {"rotation"},
+    "ncti_ncc": {"rotation", "shift", "far shift"},
+    "ncti_seli": {"rotation", "shift", "far shift"},
+    "ncti_vc": {"rotation", "shift", "far shift"},
+    "nearest_mean": {"rotation", "shift", "far shift"},
+    "nleep": SIMILARITIES | {"shift", "far shift"},
+    "pactran_gauss": {"rotation", "shift", "far shift"},
+    "parc": set(MOVES) - {"rotation"},
+    "tmi": {"shift", "far shift"},
 }
 SENTENCES = {
+    "gbc": "Invariant to shift and, while no variance is below the floor, to scale and, where spherical, to rotation.",
+    "gbc_pca": "Invariant to rotation and shift and, while no variance is below the floor, to scale.",
+    "h_score_regularized": "Invariant to rotation, shift and scale.",
+    "lda": "Invariant to shift, not to scale, and to rotation but for the published estimate of the eigenvalue.",
+    "lda_loo": "Invariant to rotation, shift and, with the default penalty, scale.",
+    "logme_cv": "Invariant to the scale of the features and to rotations, not to shifts.",
+    "sfda": "Invariant to shift, not to scale, and to rotation but for the published estimate of the eigenvalue.",
+    "transrate": "Invariant to rotation and shift, not to scale.",
     "h_score": "Invariant to invertible linear maps of the features.",
     "knn": "Invariant to rotation, shift and scale.",
     "logme": "Invariant to the scale of the features and to rotations, not to shifts.",
     "ridge_loo": "so that the scale of the features does not matter.",
+    "lfc": "Invariant to rotation and scale, and when centred to shifts",
+    "linear_probe": "Invariant to shift and scale of every feature, not to rotation.",
+    "ncti_ncc": "Invariant to rotation and shift, not to scale",
+    "ncti_seli": "Invariant to rotation and shift, not to scale",
+    "ncti_vc": "Invariant to rotation and shift, not to scale",
+    "nearest_mean": "Invariant to rotation and shift, not to scale",
+    "nleep": "Invariant to rotation, shift and scale, but for what rounding does to EM.",
+    "pactran_gauss": "Invariant to rotations and shifts, not to scale",
+    "parc": "Invariant to shifts and scales of single features, not to rotations.",
+    "tmi": "Invariant to shifts, signs and order of features, not to rotations",
 }
 
 
@@ -281,7 +390,27 @@ def test_invariances(name: str, move: str, shape: tuple[int, int]) -> None:
     assert SCORERS[name].fn(moved, problem.y) == pytest.approx(SCORERS[name].fn(problem.X, problem.y), rel=1e-6)
 
 
-@pytest.mark.parametrize(("name", "move"), [("logme", "shift"), ("knn", "linear map")])
+@pytest.mark.parametrize(
+    ("name", "move"),
+    [
+        ("gbc", "tiny scale"),
+        ("gbc_pca", "tiny scale"),
+        ("h_score_regularized", "linear map"),
+        ("lda_loo", "linear map"),
+        ("logme_cv", "shift"),
+        ("sfda", "tiny scale"),
+        ("transrate", "tiny scale"),
+        ("logme", "shift"),
+        ("knn", "linear map"),
+        ("lfc", "linear map"),
+        ("ncti_ncc", "linear map"),
+        ("nearest_mean", "scale"),
+        ("nleep", "linear map"),
+        ("pactran_gauss", "scale"),
+        ("parc", "rotation"),
+        ("tmi", "scale"),
+    ],
+)
 def test_what_is_not_invariant(name: str, move: str) -> None:
     problem = make(90, 6, seed=3)
     moved = MOVES[move](problem.X, problem.rng)
@@ -305,26 +434,55 @@ def test_order_of_source_classes_and_dead_ones_do_not_matter(spec: ScorerSpec, p
 
 # Signal
 
+WAVERING = {"transrate": 1e-3}  # about a value of 0.1: the code of one class varies with its few samples
+BLIND = {"tmi": "it is how wide classes are, each by itself: more so with shuffled labels"}
 
-@every
+
+ITS_OWN_SIZE = {"ncti_ncc", "ncti_seli", "ncti_vc"}  # one component of 64 need not be that of the classes
+at_this_size = pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if spec.name not in ITS_OWN_SIZE], ids=lambda spec: spec.name
+)
+
+
+@at_this_size
 @pytest.mark.parametrize("seed", range(3))
 def test_values_grow_with_separation(spec: ScorerSpec, seed: int) -> None:
     values = []
     for separation in (0.0, 0.4, 0.8, 1.6, 3.2):  # of the same class directions and the same noise
         problem = make(240, 6, 3, seed=seed, separation=separation, balanced=True)
         values.append(spec.fn(problem.of(spec), problem.y) * (1 if spec.higher_is_better else -1))
-    assert values == sorted(values)
+    if spec.name in BLIND:
+        assert values == pytest.approx([values[0]] * len(values), rel=1e-9)
+        return
+    assert np.diff(values).min() >= -WAVERING.get(spec.name, 0.0)
     assert values[-1] > values[0]
 
 
 Chance = Callable[[int, int, int], tuple[float, float]]  # of N samples, D features or source classes, K classes
 CHANCE: dict[str, Chance] = {
+    "gbc": lambda n, d, k: (-k * (k - 1), -0.98 * k * (k - 1)),
+    "gbc_pca": lambda n, d, k: (-k * (k - 1), -0.98 * k * (k - 1)),
+    "h_score_regularized": lambda n, d, k: (0.3 * (k - 1) * d / n, 2.5 * (k - 1) * d / n),
+    "lda": lambda n, d, k: (1 / k, 1 / k + 0.02),
+    "lda_loo": lambda n, d, k: (0.0, 1 / k + 0.08),
+    "logme_cv": lambda n, d, k: (_no_signal(n, k)[0] - 0.02, _no_signal(n, k)[1]),
+    "sfda": lambda n, d, k: (1 / k, 1 / k + 0.02),
+    "transrate": lambda n, d, k: (0.0, 2.5 * k * d * (d + 1) / (4 * n)),
     "h_score": lambda n, d, k: (0.3 * (k - 1) * d / n, 2.5 * (k - 1) * d / n),  # a share d / n of every direction
     "knn": lambda n, d, k: (1 / k - 0.08, 1 / k + 0.08),
+    "linear_probe": lambda n, d, k: (1 / k - 0.08, 1 / k + 0.08),
+    "lfc": lambda n, d, k: (0.0, 2.5 * d / n),
+    "nearest_mean": lambda n, d, k: (1 / k, 1 / k + 0.1),
     "ridge_loo": lambda n, d, k: (0.0, 1 / k + 0.08),  # below chance, as its docstring says
     "leep": lambda n, d, k: (-math.log(k), -math.log(k) + 2.5 * d * (k - 1) / (2 * n)),
     "nce": lambda n, d, k: (-math.log(k), -math.log(k) + 2.5 * d * (k - 1) / (2 * n)),
     "logme": lambda n, d, k: _no_signal(n, k),
+    "nleep": lambda n, d, k: (-math.log(k), -math.log(k) + 2.5 * 5 * k * (k - 1) / (2 * n)),
+    "pactran_dirichlet": lambda n, d, k: _urns(n, d, k),
+    "pactran_gamma": lambda n, d, k: (1 + _urns(n, d, k)[0], 1 + _urns(n, d, k)[1]),
+    "pactran_gauss": lambda n, d, k: (_price(n, d, k, d) - 0.05, _price(n, d, k, 6 * d)),
+    "parc": lambda n, d, k: (-1.5, 1.5),
+    "tmi": lambda n, d, k: (_spread(d, k, 1), _spread(d, k, 6)),
 }
 
 
@@ -334,15 +492,35 @@ def _no_signal(n: int, k: int) -> tuple[float, float]:
     return value, value + 0.02
 
 
-@every
+def _urns(n: int, d: int, k: int) -> tuple[float, float]:
+    """Of d source classes: the entropy of the labels, less what chance fits, or plus what learning the odds costs."""
+    odds = d * (k - 1) / (2 * n)
+    return (math.log(k) - 2.5 * odds) / k, (math.log(k) + 1.5 * odds * math.log(n)) / k
+
+
+def _spread(d: int, k: int, variance: float) -> float:
+    """Entropy of a Gaussian, over K."""
+    return d / 2 / k * math.log(2 * math.pi * math.e * variance)
+
+
+def _price(n: int, d: int, k: int, square: float) -> float:
+    """Balanced classes told by nothing, and the curvature there for rows of this squared length about their mean."""
+    return math.log(k) + 50 * k / n * math.log1p(n / (d * k) * n * (1 + square) * (1 - 1 / k))
+
+
+@at_this_size
 @pytest.mark.parametrize("seed", range(3))
 def test_shuffled_labels_are_at_chance(spec: ScorerSpec, seed: int) -> None:
     problem = make(600, 5, 3, seed=seed, separation=2.0, balanced=True)
     x = problem.of(spec)
     low, high = CHANCE[spec.name](len(x), x.shape[1], 3)
-    x = x - x.mean(axis=0) if spec.name == "logme" else x  # it explains class sizes by the mean otherwise
-    assert low <= spec.fn(x, problem.rng.permutation(problem.y)) <= high
-    assert spec.fn(x, problem.y) > high
+    x = x - x.mean(axis=0) if spec.name.startswith("logme") else x  # it explains class sizes by the mean otherwise
+    shuffled, true = spec.fn(x, problem.rng.permutation(problem.y)), spec.fn(x, problem.y)
+    assert low <= shuffled <= high
+    if spec.name in BLIND:
+        assert better(spec, shuffled, true)
+    else:
+        assert better(spec, true, high if spec.higher_is_better else low)
 
 
 # Shared moments, and refusals

@@ -11,7 +11,8 @@ from sklearn.linear_model import Ridge
 from transferscope.errors import ScoreError
 from transferscope.features.moments import Moments
 from transferscope.scorers import SCORERS, ridge_loo
-from transferscope.scorers.ridge_loo import PENALTIES, left_out_predictions
+from transferscope.scorers.hat import PENALTIES, best_penalty
+from transferscope.scorers.ridge_loo import left_out_predictions
 
 
 def problem(n: int, d: int, k: int, seed: int = 0, separation: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -32,10 +33,19 @@ def refits(X: np.ndarray, Y: np.ndarray, alpha: float) -> np.ndarray:
     return predicted
 
 
+def generalised_error(X: np.ndarray, Y: np.ndarray, penalty: float) -> float:
+    """Golub, Heath and Wahba's: squared error of the fit over the square of what its hat matrix leaves."""
+    n, A = len(X), X - X.mean(axis=0)
+    hat = 1 / n + A @ np.linalg.solve(A.T @ A + penalty * np.eye(X.shape[1]), A.T)
+    return float(np.square(Y - hat @ Y).sum() / (n - np.trace(hat)) ** 2)
+
+
 def chosen(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """The refits of the penalty with the least squared error."""
+    """The refits of the penalty with the least generalised cross-validation error."""
     scale = np.square(X - X.mean(axis=0)).sum() / X.shape[1]
-    return min((refits(X, Y, p * scale) for p in PENALTIES), key=lambda found: np.square(found - Y).sum())
+    best = min(PENALTIES * scale, key=lambda penalty: generalised_error(X, Y, penalty))
+    assert best_penalty(Moments.from_features(X, Y)) == pytest.approx(best, rel=1e-12)
+    return refits(X, Y, best)
 
 
 @settings(max_examples=25, deadline=None)

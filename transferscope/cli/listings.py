@@ -35,7 +35,8 @@ def describe_source(spec: str, trust_remote_code: bool) -> list[dict[str, Any]]:
 
 
 def list_scorers() -> list[dict[str, Any]]:
-    """One row per registered scorer."""
+    """One row per registered scorer, and per combination of several over all sources."""
+    from ..scorers.combine import COMBINATIONS
     from ..scorers.registry import SCORERS
 
     return [
@@ -45,10 +46,38 @@ def list_scorers() -> list[dict[str, Any]]:
             "range": spec.range,
             "needs": ", ".join(spec.needs),
             "tasks": ", ".join(spec.tasks),
+            "cost": spec.cost,
+            "comparable across widths": "yes" if spec.comparable_across_widths else "no",
             "misleads": spec.misleads,
             "paper": spec.reference,
         }
         for spec in SCORERS.values()
+    ] + [
+        {
+            "scorer": name,
+            "better": "higher",
+            "needs": f"{', '.join(combination.parts)} of all ranked sources",
+            "misleads": combination.misleads,
+            "paper": combination.reference,
+        }
+        for name, combination in COMBINATIONS.items()
+    ]
+
+
+def list_measures() -> list[dict[str, Any]]:
+    """One row per registered measure."""
+    from ..similarity.registry import MEASURES
+
+    return [
+        {
+            "measure": spec.name,
+            "of": "the same rows" if spec.kind == "similarity" else "any rows" + ", labelled" * spec.needs_labels,
+            "closer": "higher" if spec.higher_is_closer else "lower",
+            "range": spec.range,
+            "misleads": spec.misleads,
+            "paper": spec.reference,
+        }
+        for spec in MEASURES.values()
     ]
 
 
@@ -56,6 +85,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return ", ".join(f"{key}={item}" for key, item in value.items() if item is not None)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def print_entries(rows: list[dict[str, Any]]) -> None:
+    """An entry per row: its name, then what is to be said of it, indented."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for row in rows:
+        (_, name), *facts = row.items()
+        console.print(Text(str(name), style="bold"))
+        for key, value in facts:
+            console.print(Padding(Text(f"{key}: {value}"), (0, 0, 0, 4), expand=False))
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:

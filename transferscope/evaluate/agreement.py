@@ -97,7 +97,7 @@ def _oriented(ranking: Ranking, scorer: str) -> Mapping[str, float]:
     found = {}
     for candidate in ranking.best():
         score = candidate.scores.get(scorer)
-        if score is not None and score.value is not None:
+        if score is not None and score.value is not None and not score.saturated:
             found[candidate.source] = score.value if score.higher_is_better else -score.value
     return found
 

@@ -71,6 +71,25 @@ class Targets:
         return Targets(self.task, codes, tuple(self.classes[code] for code in present))
 
 
+class Checked(np.ndarray):
+    """Features that have been checked and are float64, and remember the precision they were stored in.
+
+    Several scorers of the same features need not check them several times.
+    """
+
+    eps: float
+
+    @classmethod
+    def of(cls, values: Array, eps: float) -> Checked:
+        """A view of what `check_inputs` returned; `eps` is `storage_eps` of the features as they came."""
+        checked = values.view(cls)
+        checked.eps = eps
+        return checked
+
+    def __array_finalize__(self, origin: Any) -> None:
+        self.eps = getattr(origin, "eps", float(np.finfo(np.float64).eps))
+
+
 def check_inputs(
     features: Any,
     labels: Any,
@@ -139,6 +158,8 @@ def as_float64(values: Any, *, name: str, caller: str) -> Array:
     ScoreError
         If it is not 2-d, is empty, is not numeric, or holds NaN or infinite values.
     """
+    if isinstance(values, Checked) and values.ndim == 2:
+        return values.view(np.ndarray)
     array = _to_numpy(values, name=name, caller=caller)
     if array.ndim != 2 or 0 in array.shape:
         raise ScoreError(
@@ -165,6 +186,8 @@ def storage_eps(values: Any) -> float:
     Half types count as float32: they come out of arithmetic that keeps more, and taken at their word they would
     cut signal away.
     """
+    if isinstance(values, Checked):
+        return values.eps
     dtype = str(getattr(values, "dtype", "float64"))
     return float(np.finfo(np.float32 if "float" in dtype and "64" not in dtype else np.float64).eps)
 
@@ -183,6 +206,10 @@ def _code_labels(
 ) -> tuple[NDArray[np.int64], tuple[Hashable, ...]]:
     """Dense codes 0..K-1 of the classes that occur, and those classes; labels of any hashable kind."""
     found = _names(labels, caller)
+    if isinstance(found, np.ndarray) and len(found) == n_samples:  # whole numbers or text: nothing can be missing
+        present, codes = np.unique(found, return_inverse=True)
+        return codes.astype(np.int64), tuple(present.tolist())
+    found = list(found)
     if len(found) != n_samples:
         raise ScoreError(f"{caller}: {n_samples} rows of {name} but {len(found)} labels; give one label per row.")
     missing = [row for row, label in enumerate(found) if label is None or (label != label) is not False]
@@ -202,15 +229,15 @@ def _code_labels(
     return np.array([index[label] for label in found], dtype=np.int64), classes
 
 
-def _names(labels: Any, caller: str) -> list[Any]:
-    """Labels as plain Python values, so that equal ones compare equal whatever held them."""
+def _names(labels: Any, caller: str) -> list[Any] | np.ndarray:
+    """Labels as plain Python values, so that equal ones compare equal whatever held them; or whole arrays of such."""
     if isinstance(labels, str) or not isinstance(labels, Iterable):
         raise ScoreError(f"{caller}: labels are a {type(labels).__name__}; expected a sequence, one per sample.")
     if hasattr(labels, "dtype") and hasattr(labels, "ndim"):
         array = _to_numpy(labels, name="labels", caller=caller)
         if array.ndim != 1:
             raise ScoreError(f"{caller}: labels are of shape {array.shape}; expected one class per row, (n_samples,).")
-        return list(array.tolist())
+        return array if array.dtype.kind in "iubU" else list(array.tolist())
     # 0-d tensors hash by identity, so each would be a class of its own
     found = [label.item() if getattr(label, "shape", None) == () else label for label in labels]
     for row, label in enumerate(found):

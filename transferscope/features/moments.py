@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ScoreError
 from .arrays import Array, Targets, Task, check_inputs, sorted_classes, storage_eps
+from .powers import Powers, combine_powers
 
 FAR = 1e4  # squared mean over squared spread from which forming X'X would cost the small directions their digits
 BLOCK = 8192  # rows whose centred copies are in memory at a time
@@ -53,12 +54,8 @@ class Moments:
         Sums of the label columns and of their squares: class counts, for one-hot columns.
     cross : ndarray of shape (n_features, n_columns)
         Sum of (x - mean) y'.
-    squares : ndarray of shape (n_features, n_columns)
-        Sum of (x - mean)**2 y', entry by entry.
-    third : ndarray of shape (n_features,)
-        Sum of ||x - mean||^2 (x - mean).
-    fourth : float
-        Sum of ||x - mean||^4.
+    powers : Powers, or None
+        Higher sums, where they were asked for.
     gram : ndarray of shape (n_features, n_features), or None
         Sum of (x - mean) (x - mean)'; None while `rows` are kept instead.
     rows, row_targets : ndarrays of shape (n_samples, n_features) and (n_samples, n_columns), or None
@@ -73,9 +70,7 @@ class Moments:
     target_sum: Array
     target_square: Array
     cross: Array
-    squares: Array
-    third: Array
-    fourth: float
+    powers: Powers | None
     gram: Array | None
     rows: Array | None
     row_targets: Array | None
@@ -98,43 +93,40 @@ class Moments:
             If shapes disagree or values are not finite. A batch may hold a single class.
         """
         values, checked = check_inputs(features, targets, caller="Moments", task=task, fewest_classes=1)
-        return cls.from_checked(values, checked, storage_eps(features))
+        return cls.from_checked(values, checked, storage_eps(features), powers=True)
 
     @classmethod
-    def from_checked(cls, values: Array, targets: Targets, eps: float) -> Moments:
+    def from_checked(cls, values: Array, targets: Targets, eps: float, *, powers: bool = False) -> Moments:
         """Moments of what `check_inputs` returned; `eps` is `storage_eps` of the features as they came."""
         n, d = values.shape
         mean = values.mean(axis=0)
-        n_columns = targets.n_columns
-        total, square = np.zeros(n_columns), np.zeros(n_columns)
-        cross, squares, third, fourth = np.zeros((d, n_columns)), np.zeros((d, n_columns)), np.zeros(d), 0.0
-        drift = np.zeros(d)  # what rounding left of the mean
+        total, square = np.zeros(targets.n_columns), np.zeros(targets.n_columns)
+        cross, drift = np.zeros((targets.n_columns, d)), np.zeros(d)  # drift: what rounding left of the mean
+        higher = Powers.nothing(d, targets.n_columns) if powers else None
         rows = values - mean if n <= d else None
         gram = None if n <= d else np.zeros((d, d))
+        space = np.empty((min(n, BLOCK), d))  # for one block after the other: fresh memory costs as much as arithmetic
         for start in range(0, n, BLOCK):
-            block = slice(start, start + BLOCK)
-            centred = values[block] - mean if rows is None else rows
+            block = slice(start, min(start + BLOCK, n))
+            room = space[: block.stop - start]
+            centred = np.subtract(values[block], mean, out=room) if rows is None else rows[block]
             columns = targets.sparse_columns(block)
             total += columns.sum(axis=0)
             square += (columns * columns).sum(axis=0)
-            cross += (columns.T @ centred).T
+            cross += columns.T @ centred
             if gram is not None:
                 gram += centred.T @ centred
-            squared = np.square(centred)
-            squares += (columns.T @ squared).T
             drift += centred.sum(axis=0)
-            norms = squared.sum(axis=1)
-            third += norms @ centred
-            fourth += float(norms @ norms)
+            higher = higher.plus(centred, columns, room) if higher else None
         drift /= n
         rows = None if rows is None else rows - drift
-        cross -= np.outer(drift, total)
+        cross -= np.outer(total, drift)
         if gram is not None:
             gram -= np.outer(drift, n * drift)
         return cls(
             n_samples=n, mean=mean + drift, classes=targets.classes if targets.task == "classification" else None,
-            target_sum=total, target_square=square, cross=cross, squares=squares, third=third, fourth=fourth,
-            gram=gram, rows=rows, row_targets=None if rows is None else targets.columns(), eps=eps,
+            target_sum=total, target_square=square, cross=cross.T, powers=higher, gram=gram, rows=rows,
+            row_targets=None if rows is None else targets.columns(), eps=eps,
         )  # fmt: skip
 
     @classmethod
@@ -142,7 +134,7 @@ class Moments:
         """Moments of the rows of all `parts`, as ``+`` would give them, in one go."""
         parts = aligned(parts)
         merged = combine(parts, [1] * len(parts))
-        if merged.n_samples > merged.n_features:
+        if merged.n_samples > merged.n_features or any(part.rows is None for part in parts):  # a remainder has none
             gaps = np.stack([np.sqrt(part.n_samples) * (part.mean - merged.mean) for part in parts])
             gram = gaps.T @ gaps
             for part in parts:
@@ -165,7 +157,7 @@ class Moments:
             target_sum=np.append(self.target_sum, 0.0),
             target_square=np.append(self.target_square, 0.0),
             cross=np.pad(self.cross, ((0, 0), (0, 1))),
-            squares=np.pad(self.squares, ((0, 0), (0, 1))),
+            powers=self.powers and replace(self.powers, squares=np.pad(self.powers.squares, ((0, 0), (0, 1)))),
             row_targets=None if self.row_targets is None else np.pad(self.row_targets, ((0, 0), (0, 1))),
         )
         return wider.select(classes, [known.get(name, nothing) for name in classes])
@@ -174,9 +166,30 @@ class Moments:
         """The same rows with these of the label columns."""
         return replace(
             self, classes=classes, target_sum=self.target_sum[columns], target_square=self.target_square[columns],
-            cross=self.cross[:, columns], squares=self.squares[:, columns],
+            cross=self.cross[:, columns], powers=self.powers and self.powers.select(columns),
             row_targets=None if self.row_targets is None else self.row_targets[:, columns],
         )  # fmt: skip
+
+    @property
+    def squares(self) -> Array:
+        """Sum of (x - mean)**2 y', entry by entry, shape (n_features, n_columns)."""
+        return self._higher.squares
+
+    @property
+    def third(self) -> Array:
+        """Sum of ||x - mean||^2 (x - mean)."""
+        return self._higher.third
+
+    @property
+    def fourth(self) -> float:
+        """Sum of ||x - mean||^4."""
+        return self._higher.fourth
+
+    @property
+    def _higher(self) -> Powers:
+        if self.powers is None:
+            raise ScoreError("these moments hold no higher sums; take them by Moments.from_features.")
+        return self.powers
 
     @property
     def n_features(self) -> int:
@@ -230,21 +243,24 @@ class Moments:
         The vectors are V of shape (n_features, k), or, while `rows` are kept, U of shape (n_samples, k). Kept rows
         are decomposed themselves, since a Gram matrix would cost their small directions half of their digits.
         """
-        if self.rows is None:
-            from scipy.linalg import eigh
+        values, vectors = self._rising
+        return values[::-1], np.ascontiguousarray(vectors[:, ::-1])
 
-            values, vectors = eigh(self.scatter, driver="evd", check_finite=False)
-            values, vectors = values[::-1], vectors[:, ::-1]
+    @cached_property
+    def _rising(self) -> tuple[Array, Array]:
+        """`factors` smallest first, as LAPACK leaves them: turning the vectors around is a copy that few need."""
+        if self.rows is None:
+            values, vectors = np.linalg.eigh(self.scatter)
         else:
             # a large mean, once taken off, leaves its rounding behind
             values, vectors = _decompose(self.rows - self.rows.mean(axis=0))
-        keep = values > self._floor(max(float(values[0]), 0.0))
-        return values[keep], vectors[:, keep]
+        kept = values > self._floor(max(float(values[-1]), 0.0))
+        return values[kept], vectors[:, len(kept) - int(kept.sum()) :]
 
     @property
     def rank(self) -> int:
         """Number of directions in which the features vary by more than rounding noise."""
-        return len(self.factors[0])
+        return len(self._rising[0])
 
     @cached_property
     def right_vectors(self) -> Array:
@@ -273,17 +289,18 @@ class Moments:
     @cached_property
     def centred(self) -> Spectrum:
         """Spectrum of the features about their mean; the label columns are as they are."""
-        values, vectors = self.factors
+        values, vectors = self._rising
         if self.row_targets is not None:
-            return Spectrum(values, vectors.T @ self.row_targets)
-        return Spectrum(values, (vectors.T @ self.cross) / np.sqrt(values)[:, None])
+            return Spectrum(values[::-1], (vectors.T @ self.row_targets)[::-1])
+        return Spectrum(values[::-1], ((vectors.T @ self.cross) / np.sqrt(values)[:, None])[::-1])
 
     @cached_property
     def mean_along(self) -> tuple[Array, float]:
         """The mean in the basis of the centred directions, V'mean, and its squared length outside of them."""
-        along = self.right_vectors.T @ self.mean
-        rest = self.mean - self.right_vectors @ along
-        return along, float(rest @ rest)
+        vectors = self._rising[1] if self.rows is None else self.right_vectors[:, ::-1]
+        along = vectors.T @ self.mean
+        rest = self.mean - vectors @ along
+        return along[::-1], float(rest @ rest)
 
     @cached_property
     def uncentred(self) -> Spectrum:
@@ -297,8 +314,8 @@ class Moments:
             rows = self.rows + self.mean
             values, vectors = _decompose(rows)
             stored = (np.sqrt(self.n_samples) + np.sqrt(self.n_features)) * self.eps * np.abs(rows).max()
-            keep = values > max(stored**2, (self.n_features * EPS) ** 2 * values[0])
-            return Spectrum(values[keep], vectors[:, keep].T @ _kept(self.row_targets))
+            keep = values > max(stored**2, (self.n_features * EPS) ** 2 * values[-1])
+            return Spectrum(values[keep][::-1], (vectors[:, keep].T @ _kept(self.row_targets))[::-1])
         values = self.factors[0]
         along, rest = self.mean_along
         k = len(values)
@@ -317,10 +334,10 @@ class Moments:
 
 
 def _decompose(rows: Array) -> tuple[Array, Array]:
-    """Squared singular values, largest first, and left vectors in columns of rows fewer than their features."""
+    """Squared singular values, smallest first, and left vectors in columns of rows fewer than their features."""
     triangle = np.asarray(np.linalg.qr(rows.T, mode="r"))
     vectors, singular, _ = np.linalg.svd(triangle.T)
-    return singular**2, vectors
+    return singular[::-1] ** 2, vectors[:, ::-1]
 
 
 def _kept(rows: Array | None) -> Array:
@@ -333,23 +350,14 @@ def combine(parts: Sequence[Moments], signs: Sequence[int]) -> Moments:
     counts = np.array([sign * part.n_samples for sign, part in zip(signs, parts, strict=True)])
     n, first = int(counts.sum()), parts[0]
     mean = first.mean + sum(count * (part.mean - first.mean) for count, part in zip(counts, parts, strict=True)) / n
-    cross, squares = np.zeros_like(first.cross), np.zeros_like(first.squares)
-    third, fourth = np.zeros_like(first.third), 0.0
+    cross = np.zeros_like(first.cross)
     for sign, part in zip(signs, parts, strict=True):
-        gap = part.mean - mean
-        far = float(gap @ gap)
-        turned = part.scatter @ gap if part.rows is None else part.rows.T @ (part.rows @ gap)
-        cross += sign * (part.cross + np.outer(gap, part.target_sum))
-        squares += sign * (part.squares + 2 * gap[:, None] * part.cross + np.outer(gap**2, part.target_sum))
-        third += sign * (part.third + part.trace * gap + 2 * turned + part.n_samples * far * gap)
-        fourth += sign * (
-            part.fourth + 4 * (gap @ turned) + part.n_samples * far**2 + 4 * (part.third @ gap) + 2 * part.trace * far
-        )
+        cross += sign * (part.cross + np.outer(part.mean - mean, part.target_sum))
     return Moments(
         n_samples=n, mean=mean, classes=first.classes,
         target_sum=np.asarray(sum(s * p.target_sum for s, p in zip(signs, parts, strict=True))),
         target_square=np.asarray(sum(s * p.target_square for s, p in zip(signs, parts, strict=True))),
-        cross=cross, squares=squares, third=third, fourth=fourth, gram=None, rows=None, row_targets=None,
+        cross=cross, powers=combine_powers(parts, signs, mean), gram=None, rows=None, row_targets=None,
         eps=max(part.eps for part in parts),
     )  # fmt: skip
 

@@ -18,13 +18,13 @@ from ..progress import Progress, silent
 from ..registry import Spec
 from ..results import Candidate, Failure, Ranking, Score, Skipped, SourceCard, SplitCard, make_stamp
 from ..scorers.registry import SCORERS
-from ..scorers.score import score
+from ..scorers.score import DEFAULT_SCORERS, score
 from ..sources import SOURCES, Source, load_source
 from ..targets import Split, Target, load_target, split_target
 from .compare import measure_discrepancy, measure_similarity
+from .together import add_combined, expand
 
 log = logging.getLogger(__name__)
-DEFAULT_SCORERS = ("ridge_loo", "logme", "h_score", "knn", "leep")
 RAW_OF_MODALITY = {"image": "raw:image", "audio": "raw:audio", "text": "raw:text"}
 RAW_COMPONENTS = 64  # principal components of the raw input that are scored
 
@@ -81,7 +81,8 @@ def rank(
     sources : sequence of str
         Specs such as ``timm:resnet18.a1_in1k``.
     scorers : sequence of str, optional
-        Names from ``transferscope scorers``; default: `DEFAULT_SCORERS`, LEEP where there is a source head.
+        Names from ``transferscope scorers``; default: `DEFAULT_SCORERS`, LEEP where there is a source head. "ncti" and
+        "etran" combine their parts over the sources at their best layers.
     rank_by : str, optional
         The scorer that orders candidates and picks layers; default: ``ridge_loo`` (a leave-one-out accuracy,
         comparable across feature widths) when it is among the scorers, else the first of them.
@@ -118,11 +119,12 @@ def rank(
     scorers = tuple(scorers or DEFAULT_SCORERS)
     rank_by = rank_by or (DEFAULT_SCORERS[0] if DEFAULT_SCORERS[0] in scorers else scorers[0])
     specs = _check_names(sources, scorers, rank_by)
+    single, combined = expand(scorers, rank_by)
     target = load_target(target)
     split = split_target(target, seed=seed, max_samples=max_samples)
     device = pick_device(device)
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, pooling, strict, progress)
-    study = _Study(target, split, scorers, rank_by, layers, extractor, seed, trust_remote_code)
+    study = _Study(target, split, single, rank_by, layers, extractor, seed, trust_remote_code)
     paired = [twin_of(spec) for spec in specs if twins and _has_twin(spec)]
     everything = [RAW_OF_MODALITY[target.modality], *specs, *paired]
     for done, spec in enumerate(dict.fromkeys(everything)):
@@ -130,12 +132,13 @@ def rank(
         _add_source(study, spec)
     progress(f"ranking for {target.name}", len(everything), len(everything))
     _require_one(study, specs)
+    study.candidates = add_combined(study.candidates, combined)
     similarity = measure_similarity({name: study.best_features[name] for name in specs if name in study.best_features})
     discrepancy = measure_discrepancy(source_data or {}, study.candidates, study.best_features, extractor, seed)
     return Ranking(
         target=target.card(),
         split=card_of_split(split),
-        scorers=scorers,
+        scorers=(*single, *combined),
         rank_by=rank_by,
         sources=tuple(study.cards),
         candidates=tuple(sorted(study.candidates, key=lambda candidate: sort_key(candidate, rank_by))),
@@ -160,9 +163,9 @@ def _has_twin(spec: str) -> bool:
 
 
 def sort_key(candidate: Candidate, rank_by: str) -> tuple[bool, float]:
-    """Best first; candidates without the score come last."""
+    """Best first; candidates without the score, or with one that is at its bound, come last."""
     found = candidate.scores.get(rank_by)
-    if found is None or found.value is None:
+    if found is None or found.value is None or found.saturated:
         return True, 0.0
     return False, -found.value if found.higher_is_better else found.value
 
@@ -177,8 +180,6 @@ def _check_names(sources: Sequence[str], scorers: Sequence[str], rank_by: str) -
     """Refuse what is mistyped before any work is done."""
     if isinstance(sources, str) or not sources:
         raise SourceError(f"sources is {sources!r}; expected a list with at least one spec, such as timm:resnet18.")
-    for name in (*scorers, rank_by):
-        SCORERS[name]
     if rank_by not in scorers:
         raise TransferScopeError(f"rank_by={rank_by!r} is not among the scorers asked for: {', '.join(scorers)}.")
     for spec in sources:
@@ -221,11 +222,12 @@ def _candidates(study: _Study, source: Source, adapter: Adapter, features: Featu
     matrices = dict(features.layers)
     if control == "raw":
         matrices = {layer: _principal(matrix, RAW_COMPONENTS) for layer, matrix in matrices.items()}
-    given = {"features", "labels"} | ({"source_probs"} if features.source_probs is not None else set())
+    head = {"source_logits", "source_probs"} if features.source_logits is not None else set()
+    given = {"features", "labels", *head}
     applicable = [name for name in study.scorers if not set(SCORERS[name].needs) - given]
     candidates = []
     for layer, matrix in matrices.items():
-        scores = _score_layer(matrix, labels, applicable, features.source_probs, study.seed)
+        scores = _score_layer(matrix, labels, applicable, features.source_logits, study.seed)
         candidates.append(
             Candidate(
                 source=name, layer=layer, path=adapter.path, edits=features.edits, pooling=study.extractor.pooling,
@@ -238,11 +240,11 @@ def _candidates(study: _Study, source: Source, adapter: Adapter, features: Featu
 
 
 def _score_layer(
-    matrix: np.ndarray, labels: np.ndarray, scorers: Sequence[str], probs: np.ndarray | None, seed: int
+    matrix: np.ndarray, labels: np.ndarray, scorers: Sequence[str], logits: np.ndarray | None, seed: int
 ) -> dict[str, Score]:
     """All scores of one layer; a scorer that refuses these features leaves its reason, not a hole."""
     try:
-        return score(matrix, labels, scorers, source_probs=probs, seed=seed)
+        return score(matrix, labels, scorers, source_logits=logits, seed=seed)
     except TransferScopeError as error:
         n_samples, n_features = matrix.shape
         return {

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
+from ..results import Score
+
 MISSING = "\u2013"  # an en dash
 NBSP = "\u00a0"  # keeps a value, its error and its unit on one line
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # bidi overrides too
@@ -43,6 +45,13 @@ def with_error(value: float | None, error: float | None) -> str:
     if value is None or error is None:
         return number(value)
     return f"{number(value)}{NBSP}±{NBSP}{number(error)}"
+
+
+def score_text(score: Score | None) -> str:
+    """A score's value and error; a value at its bound says nothing, and that is said instead."""
+    if score is None:
+        return MISSING
+    return "saturated" if score.saturated else with_error(score.value, score.standard_error)
 
 
 def percent(share: float | None) -> str:

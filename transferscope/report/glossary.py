@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..results import Evaluation, Ranking
+from ..scorers.combine import COMBINATIONS
 from ..scorers.registry import SCORERS
 from .formats import clean
 from .study import Study
@@ -88,6 +89,12 @@ def explain(name: str, rankings: Iterable[Ranking]) -> Entry:
         if not spec.comparable_across_widths:
             text += " Not comparable across feature widths."
         return Entry(name, text, spec.reference)
+    if name in COMBINATIONS:
+        together = COMBINATIONS[name]
+        signs = {1: "plus", -1: "minus"}
+        parts = " ".join(f"{signs[sign]} {part}" for part, sign in together.parts.items()).removeprefix("plus ")
+        text = f"Over all sources, each brought to 0 to 1: {parts}. {together.misleads}"
+        return Entry(name, text, together.reference)
     scores = (c.scores[name] for ranking in rankings for c in ranking.candidates if name in c.scores)
     score = next(scores, None)
     direction = "" if score is None else f"{'Higher' if score.higher_is_better else 'Lower'} is better. "

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from ..results import Agreement, Candidate, Confirmed, Estimate, Ranking, Setting
 from ..scorers.registry import SCORERS
-from .formats import MISSING, NBSP, clean, count, duration, large, number, percent, route, with_error
+from .formats import MISSING, NBSP, clean, count, duration, large, number, percent, route, score_text
 from .study import Study
 from .verdict import Verdict
 
@@ -316,4 +316,4 @@ def _scorers(ranking: Ranking) -> tuple[str, ...]:
 
 def _score_cells(ranking: Ranking, candidate: Candidate) -> list[str]:
     scores = (candidate.scores.get(name) for name in _scorers(ranking))
-    return [MISSING if s is None else with_error(s.value, s.standard_error) for s in scores]
+    return [score_text(score) for score in scores]

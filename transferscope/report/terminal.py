@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..results import Candidate, Evaluation, Failure, Ranking, Result, Score, Truth
-from .formats import MISSING, clean, duration, large, listed, noun, percent, route, shorten, with_error
+from ..results import Candidate, Evaluation, Failure, LayerSimilarity, Ranking, Result, Score, Truth
+from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
 from .study import Study, gather
 from .tables import agreement_key, estimate, higher_is_better, ranks
 from .verdict import Verdict, decide
@@ -38,7 +38,7 @@ def ranking_table(ranking: Ranking) -> Table:
             _text(shorten(c.source, LONGEST)),
             _text(_mark(c, verdict)),
             _text(c.layer),
-            MISSING if score is None else with_error(score.value, score.standard_error),
+            score_text(score),
             large(card.n_parameters) if card else MISSING,
             _text(route(step.converter for step in c.path)),
             style="dim" if c.control else None,
@@ -92,7 +92,7 @@ def study_table(study: Study, ranking: Ranking) -> Table:
             str(places.get(c.source, "")),
             _text(shorten(c.source, LONGEST)),
             _text(_mark(c, verdict)),
-            MISSING if score is None else with_error(score.value, score.standard_error),
+            score_text(score),
             *(MISSING if row is None else f"{percent(row.accuracy)} ± {100 * row.standard_error:.1f}" for row in rows),
             _text(route(step.converter for step in c.path)),
             style="dim" if c.control else None,
@@ -167,16 +167,38 @@ def _remarks(result: Ranking) -> list[Text]:
 
 def print_scores(scores: Mapping[str, Score]) -> None:
     """Print scores of features that were extracted elsewhere."""
-    table = _table(None)
+    first = next(iter(scores.values()))
+    table = _table(f"{noun(first.n_samples, 'sample')} x {noun(first.n_features, 'feature')}")
     table.add_column("scorer", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("\u00b1", justify="right", no_wrap=True)
     table.add_column("better", no_wrap=True)
-    table.add_column("remark", overflow="fold")
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("warnings", overflow="fold")
     for name, score in scores.items():
-        remarks = "; ".join((*score.warnings, *([score.error] if score.error else [])))
-        value = with_error(score.value, score.standard_error)
-        table.add_row(_text(name), value, "higher" if score.higher_is_better else "lower", _text(remarks))
+        table.add_row(
+            _text(name),
+            "saturated" if score.saturated else number(score.value),
+            number(score.standard_error),
+            "higher" if score.higher_is_better else "lower",
+            number(score.seconds),
+            _text(" ".join((*score.warnings, *([score.error] if score.error else [])))),
+        )
     _print(table)
+
+
+def print_layers(found: LayerSimilarity) -> None:
+    """Print which layer of the second source each layer of the first is most like."""
+    title = f"{found.measure} on {noun(found.n_samples, 'sample')} of {shorten(found.target, 40)}"
+    table = _table(title)
+    table.add_column(_fold(found.sources[0]), overflow="fold")
+    table.add_column(f"most like, in {shorten(found.sources[1], 40)}", overflow="fold")
+    table.add_column("CKA", justify="right", no_wrap=True)
+    for layer, row in zip(found.first_layers, found.values, strict=True):
+        known = [(value, name) for value, name in zip(row, found.second_layers, strict=True) if value is not None]
+        value, name = max(known, default=(None, MISSING))
+        table.add_row(_text(layer), _text(name), number(value))
+    _print(table, "--json prints all pairs of layers.")
 
 
 def _print(*parts: RenderableType) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import ScoreError
-from ..features.arrays import check_inputs, storage_eps
+from ..features.arrays import Array, check_inputs, storage_eps
 from ..features.moments import Moments
+from .jackknife import Blocks
 from .registry import register_scorer
 
 UNEVEN = 10.0  # largest over smallest class from which equal weights deserve a warning
@@ -30,6 +33,27 @@ def _saturated(moments: Moments, value: float) -> str | None:
     )
 
 
+def _left_out(blocks: Blocks) -> Array:
+    """To first order: it is what least squares explains of each class's column, and removing rows moves no minimum.
+
+    Rows that are left out are predicted worse than rows that are fitted, by the leverage; dividing by its root makes
+    the variance unbiased (MacKinnon and White, Journal of Econometrics 1985).
+    """
+    total, n = blocks.total, blocks.total.n_samples
+    projections = total.centred.projections
+    weights = total.right_vectors @ (projections / np.sqrt(total.centred.values)[:, None])
+    intercept = total.target_sum / n - total.mean @ weights
+    residual = total.target_sum * (1 - total.target_sum / n) - (projections**2).sum(axis=0)
+    lever = np.sqrt(max(1 - (total.rank + 1) / n, 1 / n))
+    found = []
+    for part in blocks.aligned:
+        counts, left = total.target_sum - part.target_sum, n - part.n_samples
+        seen = counts > 0
+        explained = counts * (1 - counts / left) - residual + part.residual_squares(weights, intercept) / lever
+        found.append(float((explained[seen] / counts[seen]).sum()))
+    return np.array(found)
+
+
 @register_scorer(
     "h_score",
     range="0 to min(K - 1, rank)",
@@ -39,6 +63,7 @@ def _saturated(moments: Moments, value: float) -> str | None:
     reference="Bao et al., ICIP 2019",
     caveats=_caveats,
     saturated=_saturated,
+    left_out=_left_out,
 )
 def h_score(features: Any, labels: Any, *, moments: Moments | None = None) -> float:
     r"""Trace of the inverse feature covariance times the covariance of class means.
@@ -71,9 +96,19 @@ def h_score(features: Any, labels: Any, *, moments: Moments | None = None) -> fl
     ----------
     Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019.
     """
-    if moments is None:
-        values, targets = check_inputs(features, labels, caller="h_score", tasks=("classification",))
-        moments = Moments.from_checked(values, targets, storage_eps(features))
-    elif moments.classes is None or len(moments.classes) < 2:
-        raise ScoreError("h_score: these moments are not of 2 classes or more; take them with task='classification'.")
+    moments = moments_of_classes(features, labels, moments, caller="h_score")
     return float((moments.centred.projections**2 / moments.target_sum).sum())
+
+
+def moments_of_classes(
+    features: Any, labels: Any, moments: Moments | None, *, caller: str, powers: bool = False
+) -> Moments:
+    """The given moments once it is checked that they are of classes, or those of the features."""
+    if moments is None:
+        values, targets = check_inputs(features, labels, caller=caller, tasks=("classification",))
+        return Moments.from_checked(values, targets, storage_eps(features), powers=powers)
+    if moments.classes is None or len(moments.classes) < 2:
+        raise ScoreError(
+            f"{caller}: these moments are not of 2 classes or more; take them with task='classification'."
+        )
+    return moments

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ScoreError, UnknownNameError
-from ..features.arrays import Array, Task, check_inputs
+from ..features.arrays import Array, Targets, Task, check_inputs
 from ..features.moments import EPS, Moments
 from .registry import register_scorer
 
@@ -23,6 +23,23 @@ def _caveats(moments: Moments) -> Sequence[str]:
     return (f"{alone} class(es) have one sample, which no other can vouch for: always wrong.",) if alone else ()
 
 
+def _per_sample(features: Any, labels: Any, *, task: Task | None = None) -> Array | None:
+    """Whether each sample is classified rightly, and what it does to others; a correlation is no mean over samples.
+
+    A hit is the work of two samples, so that hits depend on each other and vary more than as many coin flips. Half of
+    what a neighbour changes, beside the one that would take its place, counts for the neighbour too: all of it would
+    count twice what the two do together (Efron and Stein, Annals of Statistics 1981).
+    """
+    values, targets = _checked(features, labels, 1, "label", task)
+    if targets.codes is None:
+        return None
+    n = len(values)
+    near = np.concatenate([near for _, near, _ in _neighbours(values, min(2, n - 1))])
+    hits = (targets.codes[near] == targets.codes[:, None]).astype(float)
+    changed = np.bincount(near[:, 0], hits[:, 0] - hits[:, -1], n) / 2
+    return np.asarray(hits[:, 0] + changed - changed.mean())
+
+
 @register_scorer(
     "knn",
     tasks=TASKS,
@@ -33,6 +50,7 @@ def _caveats(moments: Moments) -> Sequence[str]:
     misleads="It follows the directions of largest variance, useful or not; rare classes are outvoted.",
     reference="Cover and Hart, IEEE Transactions on Information Theory 1967; Bolya et al., NeurIPS 2021 (transfer)",
     caveats=_caveats,
+    per_sample=_per_sample,
 )
 def knn(
     features: Any,
@@ -76,17 +94,27 @@ def knn(
     ----------
     Cover and Hart, "Nearest Neighbor Pattern Classification", IEEE Transactions on Information Theory 1967.
     """
+    values, targets = _checked(features, labels, k, ties, task)
+    if targets.codes is None:
+        return _correlation(values, targets.columns(), k)
+    return float(np.mean(_hits(values, targets.codes, k, ties)))
+
+
+def _checked(features: Any, labels: Any, k: int, ties: str, task: Task | None) -> tuple[Array, Targets]:
     values, targets = check_inputs(features, labels, caller="knn", task=task, tasks=TASKS)
     if ties not in TIES:
         raise UnknownNameError("way to break ties", ties, TIES)
     if not 1 <= k < len(values):
         raise ScoreError(f"knn: k={k} with {len(values)} samples; expected 1 <= k < number of samples.")
-    if targets.codes is None:
-        return _correlation(values, targets.columns(), k)
-    hits = 0
+    return values, targets
+
+
+def _hits(values: Array, codes: NDArray[np.int64], k: int, ties: str) -> Array:
+    """1 for every sample whose neighbours vote for its class, 0 for the others."""
+    hits = np.empty(len(values))
     for block, near, distance in _neighbours(values, k):
-        hits += int((_vote(targets.codes[near], distance, ties) == targets.codes[block]).sum())
-    return hits / len(values)
+        hits[block] = _vote(codes[near], distance, ties) == codes[block]
+    return hits
 
 
 def _correlation(values: Array, columns: Array, k: int) -> float:

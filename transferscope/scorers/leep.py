@@ -14,6 +14,19 @@ from .registry import register_scorer
 ROW_SUM = 1e-2  # how far a row of probabilities may be from 1: bfloat16 rounds each to 1 in 256
 
 
+def _per_sample(source_probs: Any, labels: Any) -> Array:
+    """The log-likelihood of each sample's label."""
+    probs, codes = check_probs(source_probs, labels, caller="leep")
+    members = [codes == k for k in range(codes.max() + 1)]
+    joint = np.stack([probs[rows].sum(axis=0) for rows in members])
+    mass = joint.sum(axis=0)
+    conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)  # a class never predicted adds 0
+    expected = np.empty(len(probs))  # empirical prediction of each row's own label
+    for rows, odds in zip(members, conditional, strict=True):
+        expected[rows] = probs[rows] @ odds
+    return np.asarray(np.log(expected))
+
+
 @register_scorer(
     "leep",
     needs=("source_probs", "labels"),
@@ -22,6 +35,7 @@ ROW_SUM = 1e-2  # how far a row of probabilities may be from 1: bfloat16 rounds 
     comparable_across_widths=True,
     misleads="It needs a source head whose classes mean something for the target; it says nothing of other layers.",
     reference="Nguyen, Hassner, Seeger and Archambeau, ICML 2020",
+    per_sample=_per_sample,
 )
 def leep(source_probs: Any, labels: Any) -> float:
     r"""Mean log-likelihood of the labels under source class probabilities times empirical label odds.
@@ -49,15 +63,7 @@ def leep(source_probs: Any, labels: Any) -> float:
     ----------
     Nguyen et al., "LEEP: A New Measure to Evaluate Transferability of Learned Representations", ICML 2020.
     """
-    probs, codes = check_probs(source_probs, labels, caller="leep")
-    members = [codes == k for k in range(codes.max() + 1)]
-    joint = np.stack([probs[rows].sum(axis=0) for rows in members])
-    mass = joint.sum(axis=0)
-    conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)  # a class never predicted adds 0
-    expected = np.empty(len(probs))  # empirical prediction of each row's own label
-    for rows, odds in zip(members, conditional, strict=True):
-        expected[rows] = probs[rows] @ odds
-    return float(np.log(expected).mean())
+    return float(_per_sample(source_probs, labels).mean())
 
 
 def check_probs(source_probs: Any, labels: Any, *, caller: str) -> tuple[Array, NDArray[np.int64]]:

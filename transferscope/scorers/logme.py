@@ -2,39 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import ScoreError, UnknownNameError
 from ..features.arrays import Array, Task, check_inputs, storage_eps
-from ..features.moments import EPS, Moments
+from ..features.moments import Moments
+from .evidence import Evidence, density, maximise
+from .jackknife import Blocks
 from .registry import register_scorer
 
-SPAN = np.log(1e12)  # alpha/beta is sought within this factor of the largest eigenvalue, both ways,
-BELOW = np.log(1e6)  # and this far below the smallest: with a large mean the largest says nothing of the others
-GRID = 160  # points of the first search
-STEPS, CLOSE = 60, 1e-8  # of the second, and where it ends: L is flat there, so its error is the square of that
 ROUNDS, EPSILON, TOLERANCE = 11, 1e-5, 1e-3  # of the published iteration
 METHODS = ("max_evidence", "fixed_point")
 
 
 def _caveats(moments: Moments) -> Sequence[str]:
-    if _residual(moments).all() or not max_evidence(moments)[1]:
+    evidence = Evidence.of(moments)
+    if evidence.residual.all() or not maximise(evidence)[2]:
         return ()
-    return ("A column is fitted perfectly: its evidence has no maximum and was bounded.",)
+    return ("A column is fitted perfectly: its evidence has no maximum and was bounded; logme_cv holds samples out.",)
+
+
+def _left_out(blocks: Blocks) -> Array:
+    """To first order, at both precisions' best: moving away from their best changes nothing to first order.
+
+    Each row takes its squared error and its leverage along. Errors of rows that are fitted are too small by the
+    leverage: left as they are, the variance comes out too small, and made those of rows left out, too large (Efron and
+    Stein, Annals of Statistics 1981); the power between is the one whose intervals cover what they should.
+    """
+    total, n = blocks.total, blocks.total.n_samples
+    evidence = Evidence.of(total)
+    _, u, unbounded = maximise(evidence)
+    if unbounded:
+        return np.array([])
+    q, log_determinant = evidence.terms(u)
+    weights, effective = evidence.weights(u, total), evidence.effective(u)
+    lever = np.maximum(1 - effective / n, 1 / n) ** 0.75
+    leverages = _block_leverages(blocks, u)
+    from_mean = effective - (evidence.sigma / (evidence.sigma + np.exp(u))).sum(axis=0)
+    found = []
+    for part, leverage in zip(blocks.aligned, leverages, strict=True):
+        left, seen = n - part.n_samples, total.target_square > part.target_square
+        error = q - part.residual_squares(weights, np.zeros(len(q))) / lever
+        leverage = leverage + from_mean * part.n_samples / n
+        each = density(np.maximum(error, q / n), log_determinant - leverage, left)[seen]
+        found.append(float(each.mean()) if total.classes is None or len(each) > 1 else np.nan)  # as for one class
+    return np.array(found)
+
+
+def _block_leverages(blocks: Blocks, u: Array) -> Array:
+    """Sums over each block of (x - mean)'(S + t I)^-1 (x - mean), at every column's u: (n_blocks, n_columns).
+
+    They vary slowly with u: a parabola through three values serves all columns.
+    """
+    total = blocks.total
+    some = u[np.isfinite(u)]
+    if not len(some):
+        return np.zeros((len(blocks), len(u)))
+    nodes = np.unique(np.linspace(some.min(), some.max(), 3))
+    at_nodes = np.empty((len(nodes), len(blocks)))
+    for node, sums in zip(nodes, at_nodes, strict=True):
+        root = total.right_vectors / np.sqrt(total.factors[0] + np.exp(node))
+        inverse = root @ root.T if total.rows is None else None
+        for number, part in enumerate(blocks.parts):
+            inside = part.spread_along(root).sum() if inverse is None else np.vdot(inverse, part.scatter)
+            sums[number] = inside + part.n_samples * np.square((part.mean - total.mean) @ root).sum()
+    curve = np.polynomial.polynomial.polyfit(nodes - nodes[0], at_nodes, len(nodes) - 1)
+    found = np.polynomial.polynomial.polyval(np.where(np.isfinite(u), u - nodes[0], 0.0), curve)
+    return np.where(np.isfinite(u), found, 0.0)
 
 
 @register_scorer(
     "logme",
     tasks=("classification", "multilabel", "regression"),
     range="any real number; for classes typically -1 to 1",
-    cost="one Gram matrix and two eigendecompositions: N D^2 + D^3",
+    cost="one Gram matrix and one eigendecomposition: N D^2 + D^3",
     comparable_across_widths=True,
     misleads="It grows with the number and rarity of classes: compare sources on one target, never targets.",
     reference="You, Liu, Wang and Long, ICML 2021; You et al., JMLR 2022",
     caveats=_caveats,
+    left_out=_left_out,
 )
 def logme(
     features: Any,
@@ -94,71 +143,7 @@ def logme(
         raise ScoreError("logme: these moments are of one class only; expected at least 2 classes.")
     if method == "fixed_point" and len(moments.uncentred.values):
         return float(np.mean([_fixed_point(moments, column) for column in range(len(moments.target_sum))]))
-    return float(np.mean(max_evidence(moments)[0]))
-
-
-def max_evidence(moments: Moments) -> tuple[Array, bool]:
-    """Largest log evidence per sample of every column, and whether one kept growing towards a perfect fit."""
-    spectrum, n = moments.uncentred, moments.n_samples
-    explained = spectrum.projections**2
-    residual = _residual(moments)
-    without_signal = _evidence(moments.target_square, np.zeros(1), n)  # t to infinity
-    if not len(spectrum.values):
-        return without_signal, False
-    sigma = np.log(spectrum.values)
-    low, high = min(sigma[0] - SPAN, sigma[-1] - BELOW), sigma[0] + SPAN
-    grid = np.linspace(low, high, GRID)
-    share = _expit(grid[:, None] - sigma)
-    at_grid = _evidence(share @ explained + residual, -np.log(share).sum(axis=1)[:, None], n)
-    best = at_grid.argmax(axis=0)
-    step = grid[1] - grid[0]
-    top = _climb(grid[best], step, low, lambda u: _slopes(u, sigma, explained, residual, n))
-    share = _expit(top - sigma[:, None])
-    found = _evidence((explained * share).sum(axis=0) + residual, -np.log(share).sum(axis=0), n)
-    return np.maximum(np.maximum(found, at_grid.max(axis=0)), without_signal), bool((best == 0).any())
-
-
-def _expit(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-x)))
-
-
-def _residual(moments: Moments) -> Array:
-    """What of each column no weights explain; rounding noise would pass for a fit even better than perfect."""
-    spectrum = moments.uncentred
-    if len(spectrum.values) == moments.n_samples:  # as many independent rows as samples explain everything
-        return np.zeros_like(moments.target_square)
-    residual = moments.target_square - (spectrum.projections**2).sum(axis=0)
-    return np.where(residual < moments.n_samples * EPS * moments.target_square, 0.0, residual)
-
-
-def _evidence(q: Array, log_determinant: Array, n: int) -> Array:
-    return 0.5 * np.log(n / q) - log_determinant / (2 * n) - 0.5 * (1 + np.log(2 * np.pi))
-
-
-def _slopes(u: Array, sigma: Array, explained: Array, residual: Array, n: int) -> tuple[Array, Array]:
-    """First and second derivative of L by u = ln t, at one u per column; `sigma` in logarithms."""
-    share = _expit(u - sigma[:, None])  # t / (t + sigma)
-    rest = 1 - share
-    q = (explained * share).sum(axis=0) + residual
-    q1 = (explained * share * rest).sum(axis=0)
-    q2 = (explained * share * rest * (rest - share)).sum(axis=0)
-    slope = rest.sum(axis=0) / (2 * n) - q1 / (2 * q)
-    bend = (q1 / q) ** 2 / 2 - q2 / (2 * q) - (share * rest).sum(axis=0) / (2 * n)
-    return slope, bend
-
-
-def _climb(start: Array, step: float, low: float, slopes: Callable[[Array], tuple[Array, Array]]) -> Array:
-    """The maximum within one grid step of `start`, by Newton steps that fall back to halving."""
-    u, left, right = start, np.maximum(start - step, low), start + step
-    for _ in range(STEPS):
-        slope, bend = slopes(u)
-        left, right = np.where(slope > 0, u, left), np.where(slope > 0, right, u)
-        newton = u - slope / np.where(bend < 0, bend, -np.inf)
-        inside = (bend < 0) & (newton > left) & (newton < right)
-        before, u = u, np.where(inside, newton, (left + right) / 2)
-        if np.abs(u - before).max() < CLOSE:
-            break
-    return u
+    return float(np.mean(maximise(Evidence.of(moments))[0]))
 
 
 def _fixed_point(moments: Moments, column: int) -> float:

@@ -6,8 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from ..features.arrays import Array
 from .leep import check_probs
 from .registry import register_scorer
+
+
+def _per_sample(source_probs: Any, labels: Any) -> Array:
+    """The log share of each sample's label among the samples of its predicted source class."""
+    probs, codes = check_probs(source_probs, labels, caller="nce")
+    predicted = probs.argmax(axis=1)
+    counts = np.zeros((codes.max() + 1, probs.shape[1]))
+    np.add.at(counts, (codes, predicted), 1)
+    return np.asarray(np.log(counts[codes, predicted] / counts.sum(axis=0)[predicted]))
 
 
 @register_scorer(
@@ -18,6 +28,7 @@ from .registry import register_scorer
     comparable_across_widths=True,
     misleads="With many source classes and few samples every class is predicted once, and the entropy is too small.",
     reference="Tran, Nguyen and Hassner, ICCV 2019",
+    per_sample=_per_sample,
 )
 def nce(source_probs: Any, labels: Any) -> float:
     r"""Minus H(y | z) in nats, from counts of (predicted source class z, label y).
@@ -42,9 +53,4 @@ def nce(source_probs: Any, labels: Any) -> float:
     ----------
     Tran, Nguyen and Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019.
     """
-    probs, codes = check_probs(source_probs, labels, caller="nce")
-    counts = np.zeros((codes.max() + 1, probs.shape[1]))
-    np.add.at(counts, (codes, probs.argmax(axis=1)), 1)
-    joint = counts[counts > 0]
-    marginal = np.broadcast_to(counts.sum(axis=0), counts.shape)[counts > 0]
-    return float((joint * np.log(joint / marginal)).sum() / len(codes))
+    return float(_per_sample(source_probs, labels).mean())

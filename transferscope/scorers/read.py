@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import ScoreError
 
-NAMES = ("features", "labels", "source_probs")
+OPTIONAL = ("source_probs", "source_logits", "label_embeddings", "reference_features")
+NAMES = ("features", "labels", *OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,20 @@ class FeatureFile:
 
     features: np.ndarray
     labels: np.ndarray | None
-    source_probs: np.ndarray | None
+    source_probs: np.ndarray | None = None
+    source_logits: np.ndarray | None = None
+    label_embeddings: np.ndarray | None = None
+    reference_features: np.ndarray | None = None
+
+    def given(self) -> dict[str, np.ndarray]:
+        """The arrays beside features and labels that the file holds, by name."""
+        return {name: array for name in OPTIONAL if (array := getattr(self, name)) is not None}
 
 
 def read_features(path: str | Path, *, need_labels: bool = True) -> FeatureFile:
-    """Read ``features``, ``labels`` and, where known, ``source_probs`` from .npz or .safetensors.
+    """Read ``features``, ``labels`` and what else of a source is known from .npz or .safetensors.
+
+    The others are ``source_probs``, ``source_logits``, ``label_embeddings`` and ``reference_features``; see `score`.
 
     Raises
     ------
@@ -45,7 +55,7 @@ def read_features(path: str | Path, *, need_labels: bool = True) -> FeatureFile:
             raise ScoreError(
                 f"{path}: holds no array named {name!r} but {', '.join(arrays) or 'nothing'}; name it so."
             )
-    return FeatureFile(arrays["features"], arrays.get("labels"), arrays.get("source_probs"))
+    return FeatureFile(arrays["features"], arrays.get("labels"), **{name: arrays.get(name) for name in OPTIONAL})
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
-from ..features.arrays import Task
+from ..features.arrays import Array, Task
 from ..features.moments import Moments
 from ..registry import Registry
+from .jackknife import Blocks
 
 Fn = TypeVar("Fn", bound=Callable[..., float])
 Need = Literal["features", "labels", "source_probs", "source_logits", "label_embeddings", "reference_features"]
 Caveats = Callable[[Moments], Sequence[str]]
 Saturated = Callable[[Moments, float], str | None]
+LeftOut = Callable[[Blocks], Array]
+PerSample = Callable[..., Array | None]
 NEEDS: tuple[Need, ...] = get_args(Need)
 
 
@@ -53,6 +56,10 @@ class ScorerSpec:
     saturated : callable
         ``saturated(moments, value)``: a sentence if the value is at a bound whatever the labels (or would be for every
         source alike), so that it must not rank; None otherwise.
+    per_sample : callable, optional
+        Called as `fn` is: what each sample adds, where the value is the mean of that; None where it is not.
+    left_out : callable, optional
+        ``left_out(blocks)``: the value without each block of samples, for less than the cost of computing it anew.
     """
 
     name: str
@@ -68,6 +75,8 @@ class ScorerSpec:
     reference: str
     caveats: Caveats = _no_caveats
     saturated: Saturated = _never
+    per_sample: PerSample | None = None
+    left_out: LeftOut | None = None
 
     def options(self, offered: Mapping[str, Any]) -> dict[str, Any]:
         """Those of `offered` that the function takes."""
@@ -92,13 +101,15 @@ def register_scorer(
     reference: str,
     caveats: Caveats = _no_caveats,
     saturated: Saturated = _never,
+    per_sample: PerSample | None = None,
+    left_out: LeftOut | None = None,
 ) -> Callable[[Fn], Fn]:
     """Enter the decorated function under `name`; see `ScorerSpec`."""
 
     def enter(fn: Fn) -> Fn:
         spec = ScorerSpec(
             name, fn, needs, tasks, higher_is_better, range, cost, is_accuracy, comparable_across_widths, misleads,
-            reference, caveats, saturated,
+            reference, caveats, saturated, per_sample, left_out,
         )  # fmt: skip
         SCORERS.add(name, spec)
         return fn

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ScoreError
-from ..features.arrays import Array, Task, check_inputs, storage_eps
+from ..features.arrays import TASKS, Array, Targets, Task, check_inputs, storage_eps
 from ..features.moments import EPS, Moments
+from .hat import Hat
 from .registry import register_scorer
 
-PENALTIES = np.logspace(-4, 4, 17)  # times the mean variance of a feature, summed over samples
+
+def _per_sample(
+    features: Any, labels: Any, *, task: Task | None = None, moments: Moments | None = None
+) -> Array | None:
+    """Whether each sample is classified rightly; R squared is no mean over samples."""
+    values, targets, moments = check_left_out(features, labels, task, moments, caller="ridge_loo")
+    if targets.codes is None:
+        return None
+    return np.asarray(
+        left_out_predictions(values, targets.columns(), moments, None).argmax(axis=1) == targets.codes, float
+    )
 
 
 @register_scorer(
     "ridge_loo",
     tasks=("classification", "multilabel", "regression"),
     range="0 to 1 (accuracy); up to 1 (R squared)",
-    cost="one Gram matrix, one eigendecomposition, and N D K per penalty",
+    cost="one Gram matrix, one eigendecomposition, and N D (D + K)",
     is_accuracy=True,
     comparable_across_widths=True,
     misleads="Without signal in balanced classes it falls below chance: a sample left out leaves its class smaller.",
     reference="Allen, Technometrics 1974 (PRESS); Golub, Heath and Wahba, Technometrics 1979",
+    per_sample=_per_sample,
 )
 def ridge_loo(
     features: Any, labels: Any, *, alpha: float | None = None, task: Task | None = None, moments: Moments | None = None
@@ -38,8 +51,8 @@ def ridge_loo(
     features : array or tensor of shape (n_samples, n_features)
     labels : classes of shape (n_samples,), or float targets of shape (n_samples,) or (n_samples, n_columns)
     alpha : float, optional
-        Penalty on raw features. By default the one with the smallest leave-one-out squared error among 17 from 1e-4 to
-        1e4 times the mean eigenvalue of the scatter matrix, so that the scale of the features does not matter.
+        Penalty on raw features. By default the one with the smallest generalised cross-validation error among 17 from
+        1e-4 to 1e4 times the mean eigenvalue of the scatter matrix, so that the scale of the features does not matter.
     task : {"classification", "multilabel", "regression"}, optional
         Told from the labels when not given.
     moments : Moments, optional
@@ -61,16 +74,9 @@ def ridge_loo(
     Allen, "The Relationship between Variable Selection and Data Augmentation and a Method for Prediction",
     Technometrics 1974; Golub, Heath and Wahba, "Generalized Cross-Validation", Technometrics 1979.
     """
+    values, targets, moments = check_left_out(features, labels, task, moments, caller="ridge_loo")
     if alpha is not None and not alpha > 0:
         raise ScoreError(f"ridge_loo: alpha={alpha}; expected a positive penalty.")
-    values, targets = check_inputs(features, labels, caller="ridge_loo", task=task)
-    if moments is None:
-        moments = Moments.from_checked(values, targets, storage_eps(features))
-    elif (moments.n_samples, moments.n_features) != values.shape:
-        raise ScoreError(
-            f"ridge_loo: moments of {moments.n_samples} x {moments.n_features} features beside {values.shape[0]} x "
-            f"{values.shape[1]} ones; give those of these very rows, since leaving one out needs the rows themselves."
-        )
     columns = targets.columns()
     predicted = left_out_predictions(values, columns, moments, alpha)
     if targets.codes is not None:
@@ -81,20 +87,30 @@ def ridge_loo(
     return float(np.mean(1 - np.square(columns - predicted).sum(axis=0) / spread))
 
 
+def check_left_out(
+    features: Any,
+    labels: Any,
+    task: Task | None,
+    moments: Moments | None,
+    *,
+    caller: str,
+    tasks: Sequence[Task] = TASKS,
+) -> tuple[Array, Targets, Moments]:
+    """Checked features and targets with their moments, which must be of these very rows."""
+    values, targets = check_inputs(features, labels, caller=caller, task=task, tasks=tasks)
+    if moments is None:
+        return values, targets, Moments.from_checked(values, targets, storage_eps(features))
+    if (moments.n_samples, moments.n_features) != values.shape:
+        raise ScoreError(
+            f"{caller}: moments of {moments.n_samples} x {moments.n_features} features beside {values.shape[0]} x "
+            f"{values.shape[1]} ones; give those of these very rows, since leaving one out needs the rows themselves."
+        )
+    return values, targets, moments
+
+
 def left_out_predictions(values: Array, columns: Array, moments: Moments, alpha: float | None) -> Array:
-    """Each row's prediction by the fit to all other rows, (n_samples, n_columns), at the best or the given penalty."""
-    squares, _ = moments.factors
-    left = moments.left_vectors(values)
-    known = left.T @ columns
-    mean = columns.mean(axis=0)
-    scale = squares.sum() / moments.n_features if len(squares) else 1.0
-    best, best_error = np.tile(mean, (len(columns), 1)), np.inf
-    for penalty in PENALTIES * scale if alpha is None else [alpha]:
-        shrink = squares / (squares + penalty)
-        residual = columns - mean - left @ (shrink[:, None] * known)
-        leverage = 1 / len(columns) + np.square(left) @ shrink
-        wrong = residual / np.maximum(1 - leverage, EPS)[:, None]
-        error = float(np.square(wrong).sum())
-        if error < best_error:
-            best, best_error = columns - wrong, error
-    return best
+    """Each row's prediction by the fit to all other rows, (n_samples, n_columns)."""
+    hat = Hat.of(values, moments, alpha)
+    residual = columns - columns.mean(axis=0) - hat.fitted
+    left = np.maximum(1 - 1 / len(columns) - hat.leverages, EPS)
+    return np.asarray(columns - residual / left[:, None])
