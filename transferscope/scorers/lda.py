@@ -36,8 +36,8 @@ def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -
     values, targets = check_inputs(features, labels, caller="lda", tasks=("classification",))
     assert targets.codes is not None
     moments = Moments.from_checked(values, targets, storage_eps(features)) if moments is None else moments
-    logits = Discriminant.of(moments).logits(centred_rows(values, moments), len(values))
-    return own(softmax(logits), targets.codes)
+    fit, rows = Discriminant.of(moments), centred_rows(values, moments)
+    return own_probabilities(lambda block: rows(block) @ fit.weights + fit.level, targets.codes)
 
 
 @register_scorer(
@@ -129,13 +129,14 @@ class Discriminant:
         level = np.log(counts / counts.sum()) - 0.5 * (means.T * weights).sum(axis=0)
         return cls(means, weights, level, shrink)
 
-    def logits(self, rows: Rows, n_samples: int) -> Array:
-        """Of every class, for every row: (n_samples, n_classes)."""
-        found = np.empty((n_samples, len(self.level)))
-        for block in in_blocks(n_samples):
-            np.matmul(rows(block), self.weights, out=found[block])
-        found += self.level
-        return found
+
+def own_probabilities(logits: Rows, codes: NDArray[np.int64], *, twice: bool = False) -> Array:
+    """Each row's probability of its own class, from the logits of a block of rows; `twice` takes the softmax again."""
+    found = np.empty(len(codes))
+    for block in in_blocks(len(codes)):
+        probabilities = softmax(logits(block))
+        found[block] = own(softmax(probabilities) if twice else probabilities, codes[block])
+    return found
 
 
 def centred_rows(values: Array, moments: Moments) -> Rows:

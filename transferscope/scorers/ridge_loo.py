@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ScoreError
 from ..features.arrays import TASKS, Array, Targets, Task, check_inputs, storage_eps
@@ -77,10 +78,10 @@ def ridge_loo(
     values, targets, moments = check_left_out(features, labels, task, moments, caller="ridge_loo")
     if alpha is not None and not alpha > 0:
         raise ScoreError(f"ridge_loo: alpha={alpha}; expected a positive penalty.")
+    if targets.codes is not None:
+        return float(_hits(values, targets.codes, moments, alpha).mean())
     columns = targets.columns()
     predicted = left_out_predictions(values, columns, moments, alpha)
-    if targets.codes is not None:
-        return float(np.mean(predicted.argmax(axis=1) == targets.codes))
     spread = np.square(columns - columns.mean(axis=0)).sum(axis=0)
     if not np.ptp(columns, axis=0).all():
         raise ScoreError("ridge_loo: a target column is constant; there is nothing to explain. Drop it.")
@@ -114,3 +115,13 @@ def left_out_predictions(values: Array, columns: Array, moments: Moments, alpha:
     residual = columns - columns.mean(axis=0) - hat.fitted
     left = np.maximum(1 - 1 / len(columns) - hat.leverages, EPS)
     return np.asarray(columns - residual / left[:, None])
+
+
+def _hits(values: Array, codes: NDArray[np.int64], moments: Moments, alpha: float | None) -> Array:
+    """1 for every sample whose largest left-out prediction is that of its class; no one-hot columns are made."""
+    hat, n = Hat.of(values, moments, alpha), len(values)
+    left = np.maximum(1 - 1 / n - hat.leverages, EPS)
+    predicted = hat.fitted + moments.target_sum / n
+    predicted /= left[:, None]
+    predicted[np.arange(n), codes] += 1 - 1 / left
+    return np.asarray(predicted.argmax(axis=1) == codes, dtype=float)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..features.arrays import Array, Targets, check_inputs, storage_eps
 from ..features.moments import Moments
-from .lda import Discriminant, Rows, centred_rows, in_blocks, own, saturated, softmax, within_classes
+from .lda import Discriminant, Rows, centred_rows, in_blocks, own_probabilities, saturated, within_classes
 from .registry import register_scorer
 
 
@@ -19,8 +19,8 @@ def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -
     moments = Moments.from_checked(values, targets, storage_eps(features)) if moments is None else moments
     n, counts = len(values), moments.target_sum
     rows, first = centred_rows(values, moments), Discriminant.of(moments)
-    probabilities = softmax(first.logits(rows, n))
-    kept = own(softmax(probabilities), codes)  # of probabilities once more, as published
+    # the softmax of probabilities once more is as published
+    kept = own_probabilities(lambda block: rows(block) @ first.weights + first.level, codes, twice=True)
     others = (first.means.sum(axis=0) - first.means) / (len(counts) - 1)
     means, scatter = _mixed_moments(rows, targets, kept, others)
     mean = counts @ means / n
@@ -28,10 +28,13 @@ def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -
     means -= mean
     within = within_classes(means, counts, scatter)
     second = Discriminant.fit(means, counts, within, moments.n_features, first.shrink)
-    given = (others @ second.weights)[codes]
-    logits = second.logits(rows, n) - second.level
-    logits = kept[:, None] * logits + (1 - kept[:, None]) * given - mean @ second.weights + second.level
-    return own(softmax(logits), codes)
+    given, level = others @ second.weights, second.level - mean @ second.weights
+
+    def logits(block: slice) -> Array:
+        share = kept[block, None]
+        return share * (rows(block) @ second.weights) + (1 - share) * given[codes[block]] + level
+
+    return own_probabilities(logits, codes)
 
 
 def _mixed_moments(rows: Rows, targets: Targets, kept: Array, others: Array) -> tuple[Array, Array]:
