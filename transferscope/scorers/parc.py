@@ -16,10 +16,10 @@ from .registry import register_scorer
 
 TIES = ("published", "exact")
 TASKS: tuple[Task, ...] = ("classification", "multilabel")
-EXACT_PAIRS = 2**22  # up to this many pairs of rows are held and sorted
+EXACT_PAIRS = 2**20  # up to this many pairs of rows are held and sorted
 BINS = 2**22  # of correlations from -1 to 1, for more pairs than that
 DIGITS = 12  # of a correlation: what differs by less differs by rounding, and is a tie
-BLOCK = 2**22  # correlations in memory at a time
+BLOCK = 2**20  # correlations in memory at a time
 ROUNDING = 4.0  # times the noise of a column is what may be left of a row that is constant
 
 
@@ -33,7 +33,7 @@ def _saturated(moments: Moments, value: float) -> str | None:
     "parc",
     tasks=TASKS,
     range="-100 to 100",
-    cost="N^2 (D + K), in blocks; twice with more than 2900 samples",
+    cost="N^2 (D + K), in blocks; twice with more than 1448 samples",
     comparable_across_widths=True,
     misleads="All pairs of classes count as equally unlike; features that vary much within classes hide them. How "
     "classes are numbered moves it by some percent, as in published code (ties='exact' mends that).",
@@ -84,7 +84,7 @@ def parc(
 
     Notes
     -----
-    Ranks are averaged over ties. Up to 4 million pairs (2896 samples) they are exact; beyond, correlations within
+    Ranks are averaged over ties. Up to a million pairs (1448 samples) they are exact; beyond, correlations within
     5e-7 of each other count as ties, which moves the score by far less than 1e-6.
 
     References

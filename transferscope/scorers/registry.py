@@ -44,7 +44,7 @@ class ScorerSpec:
     range, cost : str
         For people: the values it can take; its cost in N samples, D features, K classes.
     is_accuracy : bool
-        For classes, the value is a share of right answers, so that its standard error is binomial.
+        For classes, the value is a share of right answers, so that its standard error is counted over samples.
     comparable_across_widths : bool
         Whether sources of different feature widths may be compared by it.
     misleads : str
