@@ -51,7 +51,8 @@ class Powers:
 def combine_powers(parts: Sequence[Moments], signs: Sequence[int], mean: Array) -> Powers | None:
     """Powers about `mean` of rows that are added or, with sign -1, taken away; None if a part has none."""
     first = parts[0]
-    squares, third, fourth = np.zeros_like(first.cross), np.zeros_like(first.mean), 0.0
+    squares, third = np.zeros_like(first.cross), np.zeros_like(first.mean)
+    fourth = 0.0
     for sign, part in zip(signs, parts, strict=True):
         if part.powers is None:
             return None
@@ -61,7 +62,6 @@ def combine_powers(parts: Sequence[Moments], signs: Sequence[int], mean: Array) 
         own = part.powers
         squares += sign * (own.squares + 2 * gap[:, None] * part.cross + np.outer(gap**2, part.target_sum))
         third += sign * (own.third + part.trace * gap + 2 * turned + part.n_samples * far * gap)
-        fourth += sign * (
-            own.fourth + 4 * (gap @ turned) + part.n_samples * far**2 + 4 * (own.third @ gap) + 2 * part.trace * far
-        )
+        bent = 4 * float(gap @ turned + own.third @ gap)
+        fourth += sign * (own.fourth + bent + part.n_samples * far**2 + 2 * part.trace * far)
     return Powers(squares, third, fourth)

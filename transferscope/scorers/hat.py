@@ -52,7 +52,7 @@ class Hat:
             return cls(penalty, fitted, np.square(left) @ share)
         shifted = moments.scatter.copy()
         shifted[np.diag_indices_from(shifted)] += penalty
-        whiten = _whitener(np.linalg.cholesky(shifted))
+        whiten = _whitener(np.asarray(np.linalg.cholesky(shifted), dtype=np.float64))
         sums = whiten(moments.cross.T, np.empty(moments.cross.T.shape)).T
         fitted, leverages = np.empty((len(values), sums.shape[1])), np.empty(len(values))
         space = np.empty((2, min(BLOCK, len(values)), moments.n_features))  # fresh memory is slow to get

@@ -125,7 +125,7 @@ class Discriminant:
         sphere = max(float(np.trace(within)), EPS * between) / n_features
         within *= 1 - shrink
         within[np.diag_indices_from(within)] += max(shrink * sphere, np.finfo(float).tiny)
-        weights = np.linalg.solve(within, means.T)
+        weights = np.asarray(np.linalg.solve(within, means.T), dtype=np.float64)
         level = np.log(counts / counts.sum()) - 0.5 * (means.T * weights).sum(axis=0)
         return cls(means, weights, level, shrink)
 
