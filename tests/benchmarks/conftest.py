@@ -47,7 +47,7 @@ def written() -> Iterator[list[str]]:
         import scipy
         import torch
 
-        command = f"BENCHMARK_REPORT={path} pytest tests/benchmarks -m slow -s"
+        command = f"BENCHMARK_REPORT={path} pytest tests/benchmarks -m benchmark -s"
         machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {sys.version.split()[0]}, NumPy "
         machine += f"{np.__version__}, SciPy {scipy.__version__}, torch {torch.__version__}"
         head = (

@@ -1,6 +1,6 @@
 """Scorers that share moments, beside what no such scorer can do without: one Gram matrix, one eigendecomposition.
 
-Run with ``pytest tests/benchmarks/test_moment_scorers.py -m slow -s``, on a quiet machine. Nothing here fails for
+Run with ``pytest tests/benchmarks/test_moment_scorers.py -m benchmark -s``, on a quiet machine. Nothing here fails for
 being slow. The peer is PyPI's transformer-ranker, where it is installed (``pip install 'transferscope[bench]'``).
 """
 
@@ -15,7 +15,7 @@ import torch
 import transferscope as ts
 from transferscope.scorers import h_score_regularized, logme
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.benchmark
 SHAPES = [(2000, 768, 10), (10000, 768, 100), (10000, 2048, 100), (50000, 768, 100)]
 ONE_PASS = ["logme", "h_score", "h_score_regularized", "gbc", "lfc"]
 SECOND_PASS = ["transrate", "sfda", "ridge_loo", "lda_loo"]

@@ -1,6 +1,6 @@
 """Scorers and measures of all pairs of samples: time and memory per size, beside a library or the naive version.
 
-Run with ``pytest tests/benchmarks/test_pairwise.py -m slow -s``, on a quiet machine. Nothing fails for being slow.
+Run with ``pytest tests/benchmarks/test_pairwise.py -m benchmark -s``, on a quiet machine. Nothing fails for being slow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from transferscope.scorers import knn, parc, tmi
 from transferscope.similarity import mmd
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.benchmark
 SIZES, WIDTH, CLASSES = (1000, 4000, 10000), 384, 10
 NAIVE_UP_TO = 4000  # rows whose N x N matrices the naive versions are asked to hold
 

@@ -1,6 +1,6 @@
 """Scorers beside published implementations of the same number, in one run: values must agree, times are printed.
 
-Run with ``pytest tests/benchmarks/test_scorers_speed.py -m slow -s``. Nothing here fails for being slow.
+Run with ``pytest tests/benchmarks/test_scorers_speed.py -m benchmark -s``. Nothing here fails for being slow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 import transferscope as ts
 from transferscope.scorers import h_score, knn, leep, logme, nce, ridge_loo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.benchmark
 
 
 @pytest.fixture(autouse=True)
