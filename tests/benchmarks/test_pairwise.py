@@ -1,6 +1,7 @@
 """Scorers and measures of all pairs of samples: time and memory per size, beside a library or the naive version.
 
-Run with ``pytest tests/benchmarks/test_pairwise.py -m benchmark -s``, on a quiet machine. Nothing fails for being slow.
+Run with ``pytest tests/benchmarks/test_pairwise.py -m benchmark -s``, on a quiet machine. Nothing here fails for being
+slow.
 """
 
 from __future__ import annotations
