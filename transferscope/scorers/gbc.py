@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import ScoreError, UnknownNameError
-from ..features.arrays import Array, check_inputs, storage_eps
+from ..features.arrays import Array, storage_eps
 from ..features.moments import Moments
-from .h_score import moments_of_classes
+from .inputs import moments_of_classes, rows_and_moments
 from .jackknife import Blocks, left_out_values
 from .registry import register_scorer
 
@@ -152,13 +152,13 @@ def _of_components(features: Any, labels: Any, n_components: int, moments: Momen
     """Moments of the leading principal components."""
     if n_components < 1:
         raise ScoreError(f"{caller}: n_components={n_components}; expected at least 1.")
-    values, targets = check_inputs(features, labels, caller=caller, tasks=("classification",))
-    eps = storage_eps(features)
-    moments = Moments.from_checked(values, targets, eps, powers=True) if moments is None else moments
+    values, targets, moments = rows_and_moments(
+        features, labels, None, moments, caller=caller, tasks=("classification",), powers=True
+    )
     directions = moments.right_vectors[:, :n_components]
     if not directions.shape[1]:  # nothing varies
         return moments
-    return Moments.from_checked((values - moments.mean) @ directions, targets, eps, powers=True)
+    return Moments.from_checked((values - moments.mean) @ directions, targets, storage_eps(features), powers=True)
 
 
 def _score(moments: Moments, covariance: str) -> float:

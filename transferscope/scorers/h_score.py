@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ScoreError
-from ..features.arrays import Array, check_inputs, storage_eps
+from ..features.arrays import Array
 from ..features.moments import Moments
+from .inputs import moments_of_classes
 from .jackknife import Blocks
 from .registry import register_scorer
 
@@ -98,17 +98,3 @@ def h_score(features: Any, labels: Any, *, moments: Moments | None = None) -> fl
     """
     moments = moments_of_classes(features, labels, moments, caller="h_score")
     return float((moments.centred.projections**2 / moments.target_sum).sum())
-
-
-def moments_of_classes(
-    features: Any, labels: Any, moments: Moments | None, *, caller: str, powers: bool = False
-) -> Moments:
-    """The given moments once it is checked that they are of classes, or those of the features."""
-    if moments is None:
-        values, targets = check_inputs(features, labels, caller=caller, tasks=("classification",))
-        return Moments.from_checked(values, targets, storage_eps(features), powers=powers)
-    if moments.classes is None or len(moments.classes) < 2:
-        raise ScoreError(
-            f"{caller}: these moments are not of 2 classes or more; take them with task='classification'."
-        )
-    return moments

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..features.arrays import Array
 from ..features.moments import Moments
-from .h_score import moments_of_classes
+from .inputs import moments_of_classes
 from .jackknife import Blocks
 from .registry import register_scorer
 

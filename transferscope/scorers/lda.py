@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features.arrays import Array, check_inputs, storage_eps
+from ..features.arrays import Array
 from ..features.moments import EPS, Moments
+from .inputs import rows_and_moments
 from .registry import register_scorer
 
 STRENGTH, LEAST = 5.0, 1e-10  # published shrinkage: exp(-5 times the largest within-class variance), at least 1e-10
@@ -33,9 +34,10 @@ def saturated(moments: Moments, value: float) -> str | None:
 
 
 def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -> Array:
-    values, targets = check_inputs(features, labels, caller="lda", tasks=("classification",))
+    values, targets, moments = rows_and_moments(
+        features, labels, None, moments, caller="lda", tasks=("classification",)
+    )
     assert targets.codes is not None
-    moments = Moments.from_checked(values, targets, storage_eps(features)) if moments is None else moments
     fit, rows = Discriminant.of(moments), centred_rows(values, moments)
     return own_probabilities(lambda block: rows(block) @ fit.weights + fit.level, targets.codes)
 

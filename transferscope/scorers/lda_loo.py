@@ -10,8 +10,8 @@ from ..errors import ScoreError
 from ..features.arrays import Array
 from ..features.moments import EPS, Moments
 from .hat import Hat, best_penalty
+from .inputs import rows_and_moments
 from .registry import register_scorer
-from .ridge_loo import check_left_out
 
 # penalties over the mean squared singular value below which distances keep no digits: of any fit, of a perfect one
 LEAST, LEAST_PERFECT = 1e-12, 1e-6
@@ -28,7 +28,7 @@ def _per_sample(features: Any, labels: Any, *, alpha: float | None = None, momen
     With the scatter about the mean S and class sums C, the scatter within classes is S - C diag(n)^-1 C': of rank K
     less. So distances under its inverse follow from those under that of S, which a ridge fit has already.
     """
-    values, targets, moments = check_left_out(
+    values, targets, moments = rows_and_moments(
         features, labels, None, moments, caller="lda_loo", tasks=("classification",)
     )
     if alpha is not None and not alpha > 0:

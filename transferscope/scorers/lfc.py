@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import UnknownNameError
 from ..features.arrays import Array, Targets, check_inputs
 from ..features.moments import EPS, Moments
-from .h_score import moments_of_classes
+from .inputs import moments_of_classes
 from .jackknife import Blocks, left_out_values
 from .registry import register_scorer
 

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from ..features.arrays import Array, check_inputs, storage_eps
+from ..features.arrays import Array
 from ..features.moments import Moments
+from .inputs import rows_and_moments
 from .lda import CERTAIN, own, softmax
 from .registry import register_scorer
 
 
 def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -> Array:
     """Each row's probability of its own class."""
-    values, targets = check_inputs(features, labels, caller="nearest_mean", tasks=("classification",))
+    values, targets, moments = rows_and_moments(
+        features, labels, None, moments, caller="nearest_mean", tasks=("classification",)
+    )
     assert targets.codes is not None
-    moments = Moments.from_checked(values, targets, storage_eps(features)) if moments is None else moments
     means = moments.class_means  # about the mean of all, as the rows are: the value stays, and loses fewer digits
     shares = moments.target_sum / moments.n_samples
     logits = (values - moments.mean) @ means - np.square(means).sum(axis=0) / 2 + np.log(shares)

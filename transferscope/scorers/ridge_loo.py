@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ScoreError
-from ..features.arrays import TASKS, Array, Targets, Task, check_inputs, storage_eps
+from ..features.arrays import Array, Task
 from ..features.moments import EPS, Moments
 from .hat import Hat
+from .inputs import rows_and_moments
 from .registry import register_scorer
 
 
@@ -19,12 +19,10 @@ def _per_sample(
     features: Any, labels: Any, *, task: Task | None = None, moments: Moments | None = None
 ) -> Array | None:
     """Whether each sample is classified rightly; R squared is no mean over samples."""
-    values, targets, moments = check_left_out(features, labels, task, moments, caller="ridge_loo")
+    values, targets, moments = rows_and_moments(features, labels, task, moments, caller="ridge_loo")
     if targets.codes is None:
         return None
-    return np.asarray(
-        left_out_predictions(values, targets.columns(), moments, None).argmax(axis=1) == targets.codes, float
-    )
+    return _hits(values, targets.codes, moments, None)
 
 
 @register_scorer(
@@ -75,7 +73,7 @@ def ridge_loo(
     Allen, "The Relationship between Variable Selection and Data Augmentation and a Method for Prediction",
     Technometrics 1974; Golub, Heath and Wahba, "Generalized Cross-Validation", Technometrics 1979.
     """
-    values, targets, moments = check_left_out(features, labels, task, moments, caller="ridge_loo")
+    values, targets, moments = rows_and_moments(features, labels, task, moments, caller="ridge_loo")
     if alpha is not None and not alpha > 0:
         raise ScoreError(f"ridge_loo: alpha={alpha}; expected a positive penalty.")
     if targets.codes is not None:
@@ -86,27 +84,6 @@ def ridge_loo(
     if not np.ptp(columns, axis=0).all():
         raise ScoreError("ridge_loo: a target column is constant; there is nothing to explain. Drop it.")
     return float(np.mean(1 - np.square(columns - predicted).sum(axis=0) / spread))
-
-
-def check_left_out(
-    features: Any,
-    labels: Any,
-    task: Task | None,
-    moments: Moments | None,
-    *,
-    caller: str,
-    tasks: Sequence[Task] = TASKS,
-) -> tuple[Array, Targets, Moments]:
-    """Checked features and targets with their moments, which must be of these very rows."""
-    values, targets = check_inputs(features, labels, caller=caller, task=task, tasks=tasks)
-    if moments is None:
-        return values, targets, Moments.from_checked(values, targets, storage_eps(features))
-    if (moments.n_samples, moments.n_features) != values.shape:
-        raise ScoreError(
-            f"{caller}: moments of {moments.n_samples} x {moments.n_features} features beside {values.shape[0]} x "
-            f"{values.shape[1]} ones; give those of these very rows, since leaving one out needs the rows themselves."
-        )
-    return values, targets, moments
 
 
 def left_out_predictions(values: Array, columns: Array, moments: Moments, alpha: float | None) -> Array:

@@ -15,6 +15,7 @@ from ..features.moments import Moments
 from ..progress import Progress, silent
 from ..results import Score
 from .jackknife import Blocks, left_out_means, standard_error
+from .lda import softmax
 from .registry import SCORERS, ScorerSpec
 
 MEANINGS: dict[str, str] = {
@@ -91,7 +92,8 @@ def score(
     }  # fmt: skip
     given = {name: array for name, array in arrays.items() if array is not None}
     if source_logits is not None and source_probs is None:
-        given["source_probs"] = probabilities(source_logits)
+        logits = as_float64(source_logits, name="source_logits", caller="score")
+        given["source_probs"] = softmax(logits.copy())
     specs = applicable(task, given) if scorers is None else _named(scorers, task, given)
     values, targets = check_inputs(features, labels, caller="score", task=task)
     if standard_errors not in STANDARD_ERRORS:
@@ -186,13 +188,6 @@ def _refitted(spec: ScorerSpec, given: Mapping[str, Any], taken: Mapping[str, An
         rows = blocks.without(number)
         arrays = [given[name] if name in NOT_PER_SAMPLE else _take(given[name], rows) for name in spec.needs]
         yield float(spec.fn(*arrays, **options))
-
-
-def probabilities(logits: Any) -> Array:
-    """Softmax of each row."""
-    values = as_float64(logits, name="source_logits", caller="score")
-    values = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(values / values.sum(axis=1, keepdims=True))
 
 
 def _take(array: Any, rows: NDArray[np.int64]) -> Any:

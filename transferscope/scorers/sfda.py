@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from ..features.arrays import Array, Targets, check_inputs, storage_eps
+from ..features.arrays import Array, Targets
 from ..features.moments import Moments
+from .inputs import rows_and_moments
 from .lda import Discriminant, Rows, centred_rows, in_blocks, own_probabilities, saturated, within_classes
 from .registry import register_scorer
 
 
 def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -> Array:
-    values, targets = check_inputs(features, labels, caller="sfda", tasks=("classification",))
+    values, targets, moments = rows_and_moments(
+        features, labels, None, moments, caller="sfda", tasks=("classification",)
+    )
     codes = targets.codes
     assert codes is not None
-    moments = Moments.from_checked(values, targets, storage_eps(features)) if moments is None else moments
     n, counts = len(values), moments.target_sum
     rows, first = centred_rows(values, moments), Discriminant.of(moments)
     # the softmax of probabilities once more is as published

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import ScoreError, UnknownNameError
-from ..features.arrays import Array, check_inputs, storage_eps
+from ..features.arrays import Array
 from ..features.moments import Moments
+from .inputs import rows_and_moments
 from .registry import register_scorer
 
 WEIGHTINGS = ("class", "frequency")
@@ -70,9 +71,9 @@ def transrate(
         raise UnknownNameError("weighting of transrate", weighting, WEIGHTINGS)
     if not distortion > 0:
         raise ScoreError(f"transrate: distortion={distortion}; expected a positive variance, such as 1e-4.")
-    values, targets = check_inputs(features, labels, caller="transrate", tasks=("classification",))
-    if moments is None:
-        moments = Moments.from_checked(values, targets, storage_eps(features))
+    values, targets, moments = rows_and_moments(
+        features, labels, None, moments, caller="transrate", tasks=("classification",)
+    )
     codes = targets.codes
     assert codes is not None
     n = len(values)
