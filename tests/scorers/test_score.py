@@ -390,3 +390,10 @@ def test_refusals() -> None:
     X[5, 2] = np.inf
     with pytest.raises(ScoreError, match="score: features hold 0 NaN and 1 infinite values in 1 rows, the first at"):
         ts.score(X, y)
+
+
+@pytest.mark.parametrize("also", [{}, {"source_probs": np.full((60, 5), 0.2)}])
+def test_logits_of_other_rows_are_refused(also: dict[str, np.ndarray]) -> None:
+    X, _, y = problem()
+    with pytest.raises(ScoreError, match="score: 60 rows of features but 59 of source_logits; give one per sample"):
+        ts.score(X, y, ["energy"], source_logits=np.zeros((59, 5)), **also)

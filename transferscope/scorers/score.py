@@ -91,11 +91,15 @@ def score(
         "label_embeddings": label_embeddings, "reference_features": reference_features,
     }  # fmt: skip
     given = {name: array for name, array in arrays.items() if array is not None}
-    if source_logits is not None and source_probs is None:
-        logits = as_float64(source_logits, name="source_logits", caller="score")
-        given["source_probs"] = softmax(logits.copy())
+    logits = None if source_logits is None else as_float64(source_logits, name="source_logits", caller="score")
+    if logits is not None:
+        given.setdefault("source_probs", softmax(logits.copy()))
     specs = applicable(task, given) if scorers is None else _named(scorers, task, given)
     values, targets = check_inputs(features, labels, caller="score", task=task)
+    if logits is not None and len(logits) != len(values):  # `energy` reads no labels beside which it would show
+        raise ScoreError(
+            f"score: {len(values)} rows of features but {len(logits)} of source_logits; give one per sample."
+        )
     if standard_errors not in STANDARD_ERRORS:
         raise UnknownNameError("choice of standard errors", standard_errors, STANDARD_ERRORS)
     started = time.perf_counter()
