@@ -254,7 +254,7 @@ class Moments:
         else:
             # a large mean, once taken off, leaves its rounding behind
             values, vectors = _decompose(self.rows - self.rows.mean(axis=0))
-        kept = values > self._floor(max(float(values[-1]), 0.0))
+        kept = values > self.noise_floor(max(float(values[-1]), 0.0))
         return values[kept], vectors[:, len(kept) - int(kept.sum()) :]
 
     @property
@@ -273,7 +273,7 @@ class Moments:
         values, vectors = self.factors
         return vectors if self.rows is not None else (features - self.mean) @ (vectors / np.sqrt(values))
 
-    def _floor(self, largest: float) -> float:
+    def noise_floor(self, largest: float) -> float:
         """Squared singular value below which there is only rounding noise: of storing, or of this arithmetic.
 
         Independent errors of size e in every entry have norm e (sqrt(N) + sqrt(D)). They are relative to the

@@ -11,8 +11,8 @@ from ..features.arrays import Array
 from ..features.moments import Moments
 
 PENALTIES = np.logspace(-4, 4, 17)  # times the mean variance of a feature, summed over samples
-BLOCK = 2048  # rows whose products are in memory at a time
-PANEL = 128  # columns of a triangle that are solved for at a time
+BLOCK = 1024  # rows whose products are in memory at a time, so few that they stay in the cache
+PANEL = 96  # columns of a triangle that are solved for at a time
 STEEP = 1e-10  # penalty over largest squared singular value below which a Cholesky factor would cost digits
 
 

@@ -141,18 +141,18 @@ def own_probabilities(logits: Rows, codes: NDArray[np.int64], *, twice: bool = F
     return found
 
 
-def centred_rows(values: Array, moments: Moments) -> Rows:
+def centred_rows(values: Array, moments: Moments, most: int = BLOCK) -> Rows:
     """A block of rows about the mean of all, in as few dimensions as they span; good until the next is asked for."""
     if moments.rows is None:
-        space = np.empty((min(BLOCK, len(values)), moments.n_features))
+        space = np.empty((min(most, len(values)), moments.n_features))
         return lambda block: np.subtract(values[block], moments.mean, out=space[: len(values[block])])
     squares, left = moments.factors
     return lambda block: left[block] * np.sqrt(squares)
 
 
-def in_blocks(n_samples: int) -> Iterator[slice]:
+def in_blocks(n_samples: int, most: int = BLOCK) -> Iterator[slice]:
     """Slices of rows that are worked on at a time."""
-    return (slice(start, start + BLOCK) for start in range(0, n_samples, BLOCK))
+    return (slice(start, min(start + most, n_samples)) for start in range(0, n_samples, most))
 
 
 def within_classes(means: Array, counts: Array, scatter: Array) -> Array:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ScoreError
 from ..features.arrays import Array
 from ..features.moments import EPS, Moments
-from .hat import Hat, best_penalty
+from .hat import BLOCK, Hat, best_penalty
 from .inputs import rows_and_moments
 from .registry import register_scorer
 
@@ -41,23 +42,44 @@ def _per_sample(features: Any, labels: Any, *, alpha: float | None = None, momen
     hat = Hat.of(values, moments, max(penalty, least * float(squares.sum()) / max(len(squares), 1)))
     # inner products under the inverse scatter within classes: of rows and class means, of class means, of rows
     together = class_products(moments, hat)
-    inverse = np.linalg.inv(np.diag(counts) - together)
-    cross = hat.fitted @ inverse
+    inverse = np.asarray(np.linalg.inv(np.diag(counts) - together), dtype=np.float64)
     means = together @ inverse / counts[:, None]
-    norms = hat.leverages + (cross * hat.fitted).sum(axis=1)
-    row, size = np.arange(n), counts[codes]
-    to_own = cross[row, codes]
-    apart = norms[:, None] - 2 * cross + means.diagonal()
-    turned = norms[:, None] - cross - to_own[:, None] + means[codes]
+    found = np.empty(n)
+    for start in range(0, n, BLOCK):  # tables of samples by classes that stay in the cache
+        block = slice(start, min(start + BLOCK, n))
+        scores = _left_out_scores(hat.fitted[block], hat.leverages[block], codes[block], inverse, means, counts, n)
+        found[block] = scores.argmax(axis=1) == codes[block]
+    return found
+
+
+def _left_out_scores(
+    fitted: Array, leverages: Array, codes: NDArray[np.int64], inverse: Array, means: Array, counts: Array, n: int
+) -> Array:
+    """Log density of every class at some rows, up to a constant of each, the row itself left out of its class.
+
+    `inverse` and `means` are the inverse of the class counts less their products under the inverse scatter, and the
+    inner products of class means under the inverse scatter within classes.
+    """
+    cross = fitted @ inverse
+    norms = leverages + np.einsum("ij,ij->i", cross, fitted)
+    row, size = np.arange(len(codes)), counts[codes]
+    turned = means[codes]
+    turned += (norms - cross[row, codes])[:, None]
+    turned -= cross
     own = np.maximum(turned[row, codes], 0.0)
     growth = size / np.maximum(size - 1, 0.5)  # a class of one is set aside below
     left = np.maximum(1 - growth * own, EPS)
-    apart += (growth / left)[:, None] * turned**2
+    apart = np.square(turned, out=turned)
+    apart *= (growth / left)[:, None]
+    cross *= 2
+    apart -= cross
+    apart += norms[:, None] + means.diagonal()
     apart[row, codes] = growth**2 * own / left
-    score = np.log(counts) - (n - 1) / 2 * apart
-    score[row, codes] += np.log(np.maximum(size - 1, 0.5)) - np.log(size)
-    score[row[size == 1], codes[size == 1]] = -np.inf
-    return np.asarray(score.argmax(axis=1) == codes, dtype=float)
+    apart *= -(n - 1) / 2
+    apart += np.log(counts)
+    apart[row, codes] += np.log(np.maximum(size - 1, 0.5)) - np.log(size)
+    apart[row[size == 1], codes[size == 1]] = -np.inf
+    return apart
 
 
 def class_products(moments: Moments, hat: Hat) -> Array:

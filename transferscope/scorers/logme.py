@@ -13,6 +13,7 @@ from ..features.moments import Moments
 from .evidence import Evidence, density, maximise
 from .jackknife import Blocks
 from .registry import register_scorer
+from .tridiagonal import WORTHWHILE, largest_evidence
 
 ROUNDS, EPSILON, TOLERANCE = 11, 1e-5, 1e-3  # of the published iteration
 METHODS = ("max_evidence", "fixed_point")
@@ -133,6 +134,7 @@ def logme(
     """
     if method not in METHODS:
         raise UnknownNameError("method of logme", method, METHODS)
+    alone = moments is None
     if moments is None:
         values, targets = check_inputs(features, labels, caller="logme", task=task)
         moments = Moments.from_checked(values, targets, storage_eps(features))
@@ -143,7 +145,9 @@ def logme(
         raise ScoreError("logme: these moments are of one class only; expected at least 2 classes.")
     if method == "fixed_point" and len(moments.uncentred.values):
         return float(np.mean([_fixed_point(moments, column) for column in range(len(moments.target_sum))]))
-    return float(np.mean(maximise(Evidence.of(moments))[0]))
+    # with nobody to share eigenvectors with, they are not worth their making
+    largest = largest_evidence(moments) if alone and moments.n_features >= WORTHWHILE else None
+    return float(np.mean(maximise(Evidence.of(moments))[0] if largest is None else largest))
 
 
 def _fixed_point(moments: Moments, column: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..features.arrays import Array, Targets
-from ..features.moments import Moments
+from ..features.moments import BLOCK, Moments
 from .inputs import rows_and_moments
 from .lda import Discriminant, Rows, centred_rows, in_blocks, own_probabilities, saturated, within_classes
 from .registry import register_scorer
@@ -20,7 +20,7 @@ def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -
     codes = targets.codes
     assert codes is not None
     n, counts = len(values), moments.target_sum
-    rows, first = centred_rows(values, moments), Discriminant.of(moments)
+    rows, first = centred_rows(values, moments, BLOCK), Discriminant.of(moments)
     # the softmax of probabilities once more is as published
     kept = own_probabilities(lambda block: rows(block) @ first.weights + first.level, codes, twice=True)
     others = (first.means.sum(axis=0) - first.means) / (len(counts) - 1)
@@ -49,7 +49,7 @@ def _mixed_moments(rows: Rows, targets: Targets, kept: Array, others: Array) -> 
     sums, turned = np.zeros(shape), np.zeros(shape)
     taken, square = np.zeros(len(others)), np.zeros(len(others))
     scatter = np.zeros((shape[1], shape[1]))
-    for block in in_blocks(len(kept)):
+    for block in in_blocks(len(kept), BLOCK):  # every product is added to D x D sums: the fewer, the better
         share, columns = kept[block], targets.sparse_columns(block)
         own_part = rows(block)
         own_part *= share[:, None]
