@@ -17,7 +17,7 @@ from .registry import register_scorer
 STRENGTH, LEAST = 5.0, 1e-10  # published shrinkage: exp(-5 times the largest within-class variance), at least 1e-10
 ROUNDS = 3  # of the published estimate of that variance
 VANISHING = 1e-6  # sums of rows below this share are rounding noise: the features of every sample have the same sum
-BLOCK = 2048  # rows worked on at a time
+BLOCK = 1024  # rows worked on at a time
 Rows = Callable[[slice], Array]
 CERTAIN = 1e-6  # a mean probability this close to 1 orders nothing
 
@@ -136,8 +136,13 @@ def own_probabilities(logits: Rows, codes: NDArray[np.int64], *, twice: bool = F
     """Each row's probability of its own class, from the logits of a block of rows; `twice` takes the softmax again."""
     found = np.empty(len(codes))
     for block in in_blocks(len(codes)):
-        probabilities = softmax(logits(block))
-        found[block] = own(softmax(probabilities) if twice else probabilities, codes[block])
+        powers = logits(block)
+        powers -= powers.max(axis=1, keepdims=True)
+        total = np.exp(powers, out=powers).sum(axis=1)
+        if twice:  # of probabilities there is no maximum to take off
+            powers /= total[:, None]
+            total = np.exp(powers, out=powers).sum(axis=1)
+        found[block] = own(powers, codes[block]) / total
     return found
 
 

@@ -33,8 +33,13 @@ def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -
     given, level = others @ second.weights, second.level - mean @ second.weights
 
     def logits(block: slice) -> Array:
-        share = kept[block, None]
-        return share * (rows(block) @ second.weights) + (1 - share) * given[codes[block]] + level
+        share, rest = kept[block, None], given[codes[block]]
+        mixed = rows(block) @ second.weights
+        mixed -= rest
+        mixed *= share
+        mixed += rest
+        mixed += level
+        return mixed
 
     return own_probabilities(logits, codes)
 
