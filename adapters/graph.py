@@ -5,18 +5,21 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from typing import Any, Literal, Protocol
+from urllib.parse import parse_qsl, urlencode
 
-from ..errors import AdapterError, CorruptSampleError
+from ..errors import AdapterError, CorruptSampleError, UnknownNameError
 from ..registry import Registry
 from ..results import Setting, Step
 from ..sources.source import Inputs, Source
 from ..targets.target import Target
 
 Node = Literal["text", "image", "waveform", "tokens"]
-Build = Callable[[Any, Sequence[Any]], "Converter"]  # the first argument is the source's own kind of InputSpec
+# the first argument is the source's own kind of InputSpec, the second a probe of samples, then options by name
+Build = Callable[..., "Converter"]
 _NODE_OF_MODALITY: Mapping[str, Node] = {"text": "text", "image": "image", "audio": "waveform"}
 
 
@@ -48,8 +51,10 @@ class Edge:
     reference : str
         The paper whose conversion this is.
     build : callable
-        ``build(input_spec, probe) -> Converter``; `probe` is a few raw samples of kind `start`, for settings
-        such as a common duration.
+        ``build(input_spec, probe, **options) -> Converter``; `probe` is a few raw samples of kind `start`, for
+        settings such as a common duration.
+    options : mapping of str to tuple of str
+        Ways to convert that people may choose between: the values of each option, the default first.
     """
 
     name: str
@@ -58,17 +63,28 @@ class Edge:
     cost: float
     reference: str
     build: Build
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def choice(self, chosen: Mapping[str, str]) -> str:
+        """The text of a choice, by which it can be asked for again; defaults are left out."""
+        named = {key: chosen[key] for key, values in self.options.items() if chosen.get(key, values[0]) != values[0]}
+        return f"{self.name}?{urlencode(named)}" if named else self.name
 
 
 CONVERTERS: Registry[Edge] = Registry("converter", "transferscope.adapters")
 
 
-def register_converter(start: Node, end: Node, *, cost: float, reference: str) -> Callable[[Build], Build]:
-    """Enter a converter under ``start->end``; the decorated class or function builds it."""
+def register_converter(
+    start: Node, end: Node, *, cost: float, reference: str, options: Mapping[str, tuple[str, ...]] | None = None
+) -> Callable[[Build], Build]:
+    """Enter a converter under ``start->end``; the decorated class or function builds it.
+
+    It takes each of `options` as a keyword argument of that name, always one of the values.
+    """
 
     def enter(build: Build) -> Build:
         name = f"{start}->{end}"
-        CONVERTERS.add(name, Edge(name, start, end, cost, reference, build))
+        CONVERTERS.add(name, Edge(name, start, end, cost, reference, build, options or {}))
         return build
 
     return enter
@@ -76,10 +92,21 @@ def register_converter(start: Node, end: Node, *, cost: float, reference: str) -
 
 @dataclass(frozen=True)
 class Adapter:
-    """The converters from one target's samples to one source's input, in order."""
+    """The converters from one target's samples to one source's input, in order.
+
+    Attributes
+    ----------
+    edges : tuple of Edge
+    converters : tuple of Converter
+        What each edge built.
+    choices : tuple of str
+        The options that differ from the defaults, such as ``waveform->image?channels=deltas``; `find_adapter` builds
+        the same adapter from them.
+    """
 
     edges: tuple[Edge, ...]
     converters: tuple[Converter, ...]
+    choices: tuple[str, ...] = ()
 
     def prepare(self, samples: Sequence[Any], edits: Counter[str]) -> Inputs:
         """Turn raw samples into one batch of model inputs; changes are counted in `edits`."""
@@ -123,25 +150,77 @@ def find_path(start: Node, end: Node) -> tuple[Edge, ...]:
     raise AdapterError(f"no path leads from {start} to {end}; converters at hand: {have}. Add one to adapters/.")
 
 
-def find_adapter(target: Target, source: Source, *, n_probe: int = 32) -> Adapter:
+def find_adapter(target: Target, source: Source, choices: Sequence[str] = (), *, n_probe: int = 32) -> Adapter:
     """Build the adapter of one (target, source) pair.
 
     Parameters
     ----------
     target : Target
     source : Source
+    choices : sequence of str
+        At most one per converter on the path, such as ``waveform->image?channels=deltas``; the rest is as by default.
     n_probe : int, default=32
         How many samples, evenly spread, a converter may look at to choose its settings (never their labels).
+
+    Raises
+    ------
+    AdapterError
+        If there is no path, no sample can be read, or a converter cannot be built for this source.
+    UnknownNameError
+        If a choice names no converter, option or value.
     """
     edges = find_path(_NODE_OF_MODALITY[target.modality], source.input.kind)
+    chosen = dict(map(parse_choice, choices))
     probe = _probe(target, n_probe)
     converters: list[Converter] = []
     for position, edge in enumerate(edges):
-        converter = edge.build(source.input, probe)
+        defaults = {key: values[0] for key, values in edge.options.items()}
+        converter = edge.build(source.input, probe, **defaults | chosen.get(edge.name, {}))
         converters.append(converter)
         if position + 1 < len(edges):
             probe = converter(probe, Counter())
-    return Adapter(edges, tuple(converters))
+    named = tuple(edge.choice(chosen.get(edge.name, {})) for edge in edges)
+    kept = tuple(text for text, edge in zip(named, edges, strict=True) if text != edge.name)
+    return Adapter(edges, tuple(converters), kept)
+
+
+def parse_choice(text: str) -> tuple[str, dict[str, str]]:
+    """A converter's name and the options chosen for it, out of ``NAME?option=value&...``."""
+    name, _, query = text.partition("?")
+    edge = CONVERTERS[name]
+    chosen = dict(parse_qsl(query, keep_blank_values=True))
+    for option, value in chosen.items():
+        if option not in edge.options:
+            raise UnknownNameError(f"option of {name}", option, edge.options)
+        if value not in edge.options[option]:
+            raise UnknownNameError(f"{option} of {name}", value, edge.options[option])
+    return name, chosen
+
+
+def variants(target: Target, source: Source, adapters: Sequence[str]) -> list[tuple[str, ...]]:
+    """The choices of every adapter of a pair that is asked for, each fit for `find_adapter`.
+
+    Parameters
+    ----------
+    adapters : sequence of str
+        Choices: of those that name one converter each stands for an adapter of its own, and those of several
+        converters are combined. A converter of the path that none names is as by default. ``("all",)`` is the
+        default and every value of every option in turn. Choices of converters that this pair does not need are
+        passed over.
+    """
+    edges = find_path(_NODE_OF_MODALITY[target.modality], source.input.kind)
+    if tuple(adapters) == ("all",):
+        single = [
+            (edge.choice({option: value}),)
+            for edge in edges
+            for option, values in edge.options.items()
+            for value in values[1:]
+        ]
+        return [(), *single]
+    asked = [edge.choice(chosen) for name, chosen in map(parse_choice, adapters) for edge in [CONVERTERS[name]]]
+    of_edge = [[text for text in asked if text.partition("?")[0] == edge.name] or [edge.name] for edge in edges]
+    combined = [tuple(text for text in combination if "?" in text) for combination in product(*of_edge)]
+    return list(dict.fromkeys(combined))
 
 
 def _probe(target: Target, n_probe: int) -> list[Any]:

@@ -96,6 +96,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """What a path did to a share of the data, and a warning where that is more than it should be."""
+
+    name: str  # "tokens dropped", "resampled" ...
+    share: float  # 0 to 1, of what `name` is about
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
 class Score:
     """One scorer's value for one candidate."""
 
@@ -114,7 +123,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One (source, adapter path, layer) for one target, with everything measured of it."""
+    """One (source, adapter, layer, pooling) for one target, with everything measured of it."""
 
     source: str
     layer: str
@@ -124,8 +133,10 @@ class Candidate:
     n_features: int
     seconds: float  # extraction of all layers of this source; the same number on each of its layers
     scores: Mapping[str, Score]
-    is_best_layer: bool = False
+    is_best_layer: bool = False  # and the best adapter and pooling of its source
     control: Literal["random", "raw"] | None = None
+    choices: tuple[str, ...] = ()  # of the adapter, where they differ from the defaults
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def test_whatever_decides_values_decides_the_cache_entry(cache: FeatureCache) ->
         adapter = Letters()
         adapter.path = changes.get("path", adapter.path)
         data = target(changes.get("texts", TEXTS))
-        extractor = Extractor(cache, pooling=changes.get("pooling", "mean"))
+        extractor = Extractor(cache, poolings=(changes.get("pooling", "mean"),))
         extractor.extract(data, source(run, changes.get("weights", "w")), adapter, ROWS)
         return run.seen
 
@@ -183,6 +183,19 @@ def test_whatever_decides_values_decides_the_cache_entry(cache: FeatureCache) ->
     assert computed(Counting(), pooling="first") == 50
     assert computed(Counting(), path=(replace(Letters.path[0], settings={"scale": 2}),)) == 50
     assert computed(Counting(), texts=["z", *TEXTS[1:]]) == 50
+
+
+def test_poolings_share_one_forward_pass(cache: FeatureCache) -> None:
+    run = Counting()
+    both = Extractor(cache, poolings=("mean", "last")).extract(target(TEXTS), source(run), Letters(), ROWS)
+    assert run.seen == 50
+    assert list(both.pooled) == ["mean", "last"]
+    for how in ("mean", "last"):
+        alone = Extractor(cache, poolings=(how,)).extract(target(TEXTS), source(run), Letters(), ROWS)
+        np.testing.assert_array_equal(alone.layers["one"], both.pooled[how]["one"])
+    assert run.seen == 50
+    Extractor(cache, poolings=("mean", "first")).extract(target(TEXTS), source(run), Letters(), ROWS)
+    assert run.seen == 100  # the first of texts has not been kept
 
 
 def test_a_new_layer_is_added_to_those_at_hand(cache: FeatureCache) -> None:

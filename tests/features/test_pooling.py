@@ -38,3 +38,14 @@ def test_first_takes_the_class_token() -> None:
 def test_unknown_pooling_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="no pooling named 'men'. Did you mean 'mean'"):
         pool(Activation(torch.zeros(1, 1), "NC"), "men")
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_first_and_last_are_real_positions(side: str) -> None:
+    values = torch.randn(3, 6, 5)
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0]])
+    values, mask = (values, mask) if side == "right" else (values.flip(1), mask.flip(1))
+    real = [row[keep.bool()] for row, keep in zip(values, mask, strict=True)]
+    assert torch.equal(pool(Activation(values, "NTC", mask), "last"), torch.stack([row[-1] for row in real]))
+    assert torch.equal(pool(Activation(values, "NTC", mask), "first"), torch.stack([row[0] for row in real]))
+    assert torch.equal(pool(Activation(values, "NTC"), "last"), values[:, -1])

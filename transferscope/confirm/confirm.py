@@ -97,7 +97,7 @@ def confirm(
         STRATEGIES[name]
     chosen = _choose(ranking, top, sources, controls)
     device = pick_device(device)
-    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, chosen[0].pooling, progress=progress)
+    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, (chosen[0].pooling,), progress=progress)
     data, split = _same_data(ranking, target)
     settings = _Settings(data, split, recipe or Recipe(), extractor, ranking.split.seed, trust_remote_code, progress)
     confirmed: list[Confirmed] = []

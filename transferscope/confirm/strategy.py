@@ -81,7 +81,7 @@ class Trial:
             "weights_sha256": card.weights_sha256,
             "input": dict(card.input),
             "path": [asdict(step) for step in self.adapter.path],
-            "pooling": self.extractor.pooling,
+            "pooling": self.extractor.poolings[0],
             "target": self.target.content_sha256,
             "split": self.split.sha256,
             "device": self.extractor.device,

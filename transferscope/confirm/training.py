@@ -60,7 +60,7 @@ class Network:
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Pooled features of the head's layer."""
         outputs = self.trial.source.run(inputs, [self.trial.layer])
-        return pool(outputs.layers[self.trial.layer], self.trial.extractor.pooling)
+        return pool(outputs.layers[self.trial.layer], self.trial.extractor.poolings[0])
 
     def batches(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Mapping[str, Tensor]]]:
         """Readable rows and their model inputs, batch by batch in the given order."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,8 @@ class Features:
 
     Attributes
     ----------
-    layers : Mapping[str, ndarray of shape (n_samples, n_features), float32]
-        From input to output.
+    pooled : Mapping[str, Mapping[str, ndarray of shape (n_samples, n_features), float32]]
+        By pooling, then by layer from input to output.
     source_logits : ndarray of shape (n_samples, n_source_classes), float32, or None
         What the source head says.
     rows : ndarray of shape (n_samples,), int64
@@ -49,13 +49,26 @@ class Features:
         Of one sample's forward pass, averaged over the first batch of each block.
     """
 
-    layers: Mapping[str, np.ndarray]
+    pooled: Mapping[str, Mapping[str, np.ndarray]]
     source_logits: np.ndarray | None
     rows: np.ndarray
     edits: Mapping[str, float]
     skipped: tuple[Skipped, ...]
     seconds: float
     flops: float | None
+
+    @property
+    def layers(self) -> Mapping[str, np.ndarray]:
+        """The layers under the first pooling, which is mostly the only one."""
+        return next(iter(self.pooled.values()))
+
+
+class _Block(NamedTuple):
+    """Rows that are computed and cached together."""
+
+    rows: np.ndarray
+    arrays: dict[str, dict[str, np.ndarray]]  # by pooling, then by layer
+    notes: dict[str, Any]
 
 
 @dataclass
@@ -70,7 +83,8 @@ class Extractor:
         "cpu", "cuda" or "mps".
     batch_size : int
         Changes speed only, not values.
-    pooling : {"mean", "first"}
+    poolings : tuple of {"mean", "first", "last"}
+        All of them come from the same forward pass.
     strict : bool
         Raise at the first unreadable sample instead of skipping it.
     progress : Progress
@@ -80,7 +94,7 @@ class Extractor:
     cache: FeatureCache | None = field(default_factory=FeatureCache.default)
     device: str = "cpu"
     batch_size: int = 32
-    pooling: str = "mean"
+    poolings: tuple[str, ...] = ("mean",)
     strict: bool = False
     progress: Progress = silent
 
@@ -114,34 +128,37 @@ class Extractor:
 
     def _block(
         self, target: Target, source: Source, adapter: Adapter, rows: np.ndarray, layers: tuple[str, ...]
-    ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-        """Rows, arrays and notes of one block, from the cache where it is there."""
+    ) -> _Block:
+        """One block, from the cache where all of it is there."""
         digests = [target.digests[row] for row in rows]
-        key = block_key(source.card, adapter.path, digests, self.pooling)
-        found = self.cache.read(key) if self.cache else None
-        have = set(found[1]["layers"]) if found else set()
-        if found is None or not have.issuperset(layers):
-            every = tuple(layer for layer in source.card.layers if layer in have.union(layers))
-            found = self._compute(target, source, adapter, rows, every)
-            if self.cache:
-                self.cache.write(key, *found)
-        arrays, notes = found
+        keys = {how: block_key(source.card, adapter.path, digests, how) for how in self.poolings}
+        found = {how: self.cache.read(key) if self.cache else None for how, key in keys.items()}
+        have: list[set[str]] = [set(entry[1]["layers"]) if entry else set() for entry in found.values()]
+        if not all(known.issuperset(layers) for known in have):
+            every = tuple(layer for layer in source.card.layers if layer in set(layers).union(*have))
+            arrays, notes = self._compute(target, source, adapter, rows, every)
+            found = {how: (arrays[how], notes) for how in self.poolings}
+            for how, key in keys.items():
+                if self.cache:
+                    self.cache.write(key, *found[how])
+        entries = {how: entry for how, entry in found.items() if entry is not None}
+        notes = entries[self.poolings[0]][1]
         if self.strict and notes["skipped"]:
             position, reason = notes["skipped"][0]
             raise CorruptSampleError(target.samples.describe(int(rows[position])), reason)
-        return rows, arrays, notes
+        return _Block(rows, {how: arrays for how, (arrays, _) in entries.items()}, notes)
 
     def _compute(
         self, target: Target, source: Source, adapter: Adapter, rows: np.ndarray, layers: tuple[str, ...]
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """One forward pass over `rows`; arrays come back in the order of the rows that could be read."""
+    ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
+        """One forward pass over `rows`; arrays come back by pooling, in the order of the rows that could be read."""
         import torch
 
         started = time.perf_counter()
         edits: Counter[str] = Counter()
         skipped: list[tuple[int, str]] = []
         positions: list[int] = []
-        parts: list[dict[str, Tensor]] = []
+        parts: dict[str, list[dict[str, Tensor]]] = {how: [] for how in self.poolings}
         flops: float | None = None
         source.model.to(self.device).eval()
         with torch.inference_mode():
@@ -151,14 +168,18 @@ class Extractor:
                     flops, outputs = _count_flops(source, moved, layers, len(part))
                 else:
                     outputs = source.run(moved, layers)
-                pooled = {name: pool(outputs.layers[name], self.pooling) for name in layers}
-                if outputs.logits is not None:
-                    pooled[_LOGITS] = outputs.logits
-                parts.append({name: value.float().cpu() for name, value in pooled.items()})
+                for how in self.poolings:
+                    pooled = {name: pool(outputs.layers[name], how) for name in layers}
+                    if outputs.logits is not None:
+                        pooled[_LOGITS] = outputs.logits
+                    parts[how].append({name: value.float().cpu() for name, value in pooled.items()})
                 positions += part
         order = np.argsort(positions)
         arrays = {
-            name: torch.cat([part[name] for part in parts]).numpy()[order] for name in (parts[0] if parts else ())
+            how: {
+                name: torch.cat([part[name] for part in found]).numpy()[order] for name in (found[0] if found else ())
+            }
+            for how, found in parts.items()
         }
         seconds = time.perf_counter() - started
         notes = {"layers": layers, "edits": dict(edits), "skipped": skipped, "flops": flops, "seconds": seconds}
@@ -189,34 +210,35 @@ class Extractor:
                 batch = loaded[first : first + self.batch_size]
                 yield [position for position, _ in batch], adapter.prepare([sample for _, sample in batch], edits)
 
-    def _join(
-        self,
-        target: Target,
-        blocks: Sequence[tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]],
-        layers: tuple[str, ...],
-    ) -> Features:
+    def _join(self, target: Target, blocks: Sequence[_Block], layers: tuple[str, ...]) -> Features:
         """Put blocks together."""
         edits: Counter[str] = Counter()
         kept: list[np.ndarray] = []
         skipped: list[Skipped] = []
-        for rows, _, notes in blocks:
-            edits.update(notes["edits"])
-            kept.append(np.delete(rows, [position for position, _ in notes["skipped"]]))
-            skipped += [Skipped(target.samples.describe(int(rows[p])), reason) for p, reason in notes["skipped"]]
-        filled = [arrays for _, arrays, _ in blocks if arrays]
+        for block in blocks:
+            edits.update(block.notes["edits"])
+            kept.append(np.delete(block.rows, [position for position, _ in block.notes["skipped"]]))
+            skipped += [
+                Skipped(target.samples.describe(int(block.rows[p])), reason) for p, reason in block.notes["skipped"]
+            ]
+        filled = [block.arrays for block in blocks if block.arrays[self.poolings[0]]]
         if not filled:
             raise TargetError(
                 f"{target.name}: none of {len(skipped)} samples can be read; the first: "
                 f"{skipped[0].sample} ({skipped[0].reason})."
             )
-        flops = [notes["flops"] for _, _, notes in blocks if notes["flops"]]
+        first = [arrays[self.poolings[0]] for arrays in filled]
+        flops = [block.notes["flops"] for block in blocks if block.notes["flops"]]
         return Features(
-            layers={name: np.concatenate([arrays[name] for arrays in filled]) for name in layers},
-            source_logits=np.concatenate([arrays[_LOGITS] for arrays in filled]) if _LOGITS in filled[0] else None,
+            pooled={
+                how: {name: np.concatenate([arrays[how][name] for arrays in filled]) for name in layers}
+                for how in self.poolings
+            },
+            source_logits=np.concatenate([arrays[_LOGITS] for arrays in first]) if _LOGITS in first[0] else None,
             rows=np.concatenate(kept),
             edits=dict(edits),
             skipped=tuple(skipped),
-            seconds=sum(notes["seconds"] for _, _, notes in blocks),
+            seconds=sum(block.notes["seconds"] for block in blocks),
             flops=float(np.mean(flops)) if flops else None,
         )
 

@@ -10,7 +10,7 @@ from ..sources.source import Activation
 if TYPE_CHECKING:
     from torch import Tensor
 
-POOLINGS = ("mean", "first")
+POOLINGS = ("mean", "first", "last")
 
 
 def pool(activation: Activation, how: str = "mean") -> Tensor:
@@ -20,14 +20,15 @@ def pool(activation: Activation, how: str = "mean") -> Tensor:
     ----------
     activation : Activation
         Maps (NCHW, NHWC), sequences (NTC, NCT) or vectors (NC).
-    how : {"mean", "first"}
+    how : {"mean", "first", "last"}
         "mean": over all positions of a map, or over the real ones of a sequence (padding and leading
-        class tokens left out). "first": a sequence's first position, such as a class token; maps are averaged.
+        class tokens left out). "first": a sequence's first real position, such as a class token. "last": its last
+        real one, which alone has seen the whole text in a decoder. Maps are averaged.
 
     Raises
     ------
     UnknownNameError
-        If `how` is neither.
+        If `how` is none of them.
     """
     if how not in POOLINGS:
         raise UnknownNameError("pooling", how, POOLINGS)
@@ -40,10 +41,23 @@ def pool(activation: Activation, how: str = "mean") -> Tensor:
         return values.mean(dim=(1, 2))
     if layout == "NCT":
         values = values.transpose(1, 2)
-    if how == "first":
-        return values[:, 0]
+    if how != "mean":
+        return _end(values, activation.mask, last=how == "last")
     values = values[:, activation.skip :]
     if activation.mask is None:
         return values.mean(dim=1)
     mask = activation.mask[:, activation.skip :].to(values.dtype).unsqueeze(-1)
     return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+def _end(values: Tensor, mask: Tensor | None, *, last: bool) -> Tensor:
+    """The first or last real position of every row of (n, time, width), on whichever side the padding is."""
+    import torch
+
+    if mask is None:
+        return values[:, -1 if last else 0]
+    places = torch.arange(mask.shape[1], device=mask.device)
+    real = mask.bool()
+    found = torch.where(real, places, -1).amax(dim=1) if last else torch.where(real, places, mask.shape[1]).amin(dim=1)
+    found = found.clamp(0, mask.shape[1] - 1)  # a row with no real position at all
+    return values[torch.arange(len(values), device=values.device), found]

@@ -57,7 +57,7 @@ def compare_layers(
         raise SourceError(f"layers of {sources!r} cannot be compared; expected two source specs.")
     target = load_target(target)
     rows = np.sort(split_target(target, seed=seed, max_samples=max_samples).train)
-    extractor = Extractor(cache or FeatureCache.default(), pick_device(device), batch_size, pooling)
+    extractor = Extractor(cache or FeatureCache.default(), pick_device(device), batch_size, (pooling,))
     loaded = [load_source(spec, seed=seed, trust_remote_code=trust_remote_code) for spec in sources]
     adapters = [find_adapter(target, source) for source in loaded]
     found, n_samples = LayerCKA(), 0

@@ -123,7 +123,7 @@ def rank(
     target = load_target(target)
     split = split_target(target, seed=seed, max_samples=max_samples)
     device = pick_device(device)
-    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, pooling, strict, progress)
+    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, (pooling,), strict, progress)
     study = _Study(target, split, single, rank_by, layers, extractor, seed, trust_remote_code)
     paired = [twin_of(spec) for spec in specs if twins and _has_twin(spec)]
     everything = [RAW_OF_MODALITY[target.modality], *specs, *paired]
@@ -230,7 +230,7 @@ def _candidates(study: _Study, source: Source, adapter: Adapter, features: Featu
         scores = _score_layer(matrix, labels, applicable, features.source_logits, study.seed)
         candidates.append(
             Candidate(
-                source=name, layer=layer, path=adapter.path, edits=features.edits, pooling=study.extractor.pooling,
+                source=name, layer=layer, path=adapter.path, edits=features.edits, pooling=study.extractor.poolings[0],
                 n_features=matrix.shape[1], seconds=features.seconds, scores=scores, control=control,
             )
         )  # fmt: skip
