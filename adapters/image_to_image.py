@@ -45,23 +45,26 @@ class FitImage:
     def __call__(self, samples: Sequence[Image], edits: Counter[str]) -> Inputs:
         import torch
 
-        pixels = np.stack([np.asarray(self._fit(image, edits)) for image in samples])
-        if pixels.ndim == 3:
-            pixels = pixels[..., None]
-        values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        height, width = self.spec.size
+        values = torch.empty(len(samples), self.spec.channels, height, width)
         mean = torch.tensor(self.spec.mean).view(-1, 1, 1)
         std = torch.tensor(self.spec.std).view(-1, 1, 1)
-        return {"pixel_values": values.sub_(mean).div_(std).contiguous()}
+        for row, image in zip(values, samples, strict=True):  # one by one, while a picture is in the processor's cache
+            pixels = torch.from_numpy(np.array(self._fit(image, edits)))
+            row.copy_(pixels if pixels.ndim == 2 else pixels.permute(2, 0, 1))  # gray fills every channel
+            row.div_(255).sub_(mean).div_(std)
+        return {"pixel_values": values}
 
     def _fit(self, image: Image, edits: Counter[str]) -> Image:
         """One picture at the source's channels and size."""
         image = self._channels(image, edits)
         height, width = self.spec.size
+        edits["pixels"] += image.width * image.height
+        edits["pixels_cropped"] += 0
         if image.size == (width, height):
             return image
         edits["resized"] += 1
         edits["upscaled"] += image.width < width and image.height < height
-        edits["pixels"] += image.width * image.height
         if height != width:
             return image.resize((width, height), self._filter())
         short = round(height / self.spec.crop) if self.spec.crop < 1 else height
@@ -75,7 +78,9 @@ class FitImage:
         return image.resize(resized, self._filter()).crop((left, top, left + width, top + height))
 
     def _channels(self, image: Image, edits: Counter[str]) -> Image:
-        """Gray or RGB; transparency falls on white, and 16-bit gray keeps its high bits."""
+        """Gray, or RGB where both source and picture have colour; transparency falls on white, 16-bit gray keeps its
+        high bits.
+        """
         from PIL import Image as Images
 
         if image.mode.startswith(("I", "F")):
@@ -90,7 +95,7 @@ class FitImage:
             edits["channels_dropped"] += not gray
             return image.convert("L")
         edits["channels_repeated"] += gray
-        return image.convert("RGB")
+        return image.convert("L" if gray else "RGB")
 
     def _filter(self) -> Any:
         from PIL.Image import Resampling

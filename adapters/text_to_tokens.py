@@ -65,8 +65,12 @@ class Tokenize:
         return [list(ids) for ids in made["input_ids"]]
 
     def _unknown(self, ids: Sequence[int]) -> int:
-        unknown = self.tokenizer.unk_token_id
-        return 0 if unknown is None else sum(i == unknown for i in ids)
+        """A tokenizer of bytes knows all, and names its end token as the unknown one."""
+        known = self.tokenizer
+        unknown = known.unk_token_id
+        if unknown is None or unknown in (known.bos_token_id, known.eos_token_id, known.pad_token_id):
+            return 0
+        return sum(i == unknown for i in ids)
 
     def _padding(self) -> int:
         """A tokenizer without a padding token pads with its end token, under a mask of 0."""

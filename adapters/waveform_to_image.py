@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,18 +13,18 @@ from ..results import Setting
 from ..sources.source import ImageInput, InputSpec
 from ..targets.target import Waveform
 from .graph import register_converter
+from .mel import HOP, LOWEST, N_FFT, RATE, TOP_DB, WINDOW, mel_levels, mel_power
 from .waveform_to_waveform import cut, mono_at
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
-RATE = 16_000  # frames per second
-WINDOW, HOP = 400, 160  # 25 ms and 10 ms at that rate, as the AST and most speech models use
-N_FFT, LOWEST = 2048, 50.0  # so that the narrow low mel bands have bins of their own; Hz
 MAX_MELS = 128
-TOP_DB = 80.0  # what is further below the loudest point is black
 MAX_SECONDS = 10.24  # of AST
 SQUARE = (224, 224)  # where the source does not take pictures itself
+WINDOWS = (400, 800, 1600)  # 25, 50 and 100 ms: sharp in time, sharp in frequency
+DELTA_REACH = 3.0  # standard deviations of the changes that the range from black to white holds on each side
 
 
 @register_converter(
@@ -33,60 +33,88 @@ SQUARE = (224, 224)  # where the source does not take pictures itself
     cost=2.0,
     reference=(
         "Gong, Chung and Glass, AST, Interspeech 2021 (128 log-mels, 25/10 ms); "
-        "Palanisamy, Singhania and Yao, arXiv 2007.11154, 2020 (ImageNet CNNs on spectrograms)"
+        "Palanisamy, Singhania and Yao, arXiv 2007.11154, 2020 (ImageNet CNNs on spectrograms; several windows); "
+        "Furui, IEEE Trans. ASSP 34, 1986 (deltas)"
     ),
+    options={"channels": ("repeat", "deltas", "windows")},
 )
 class DrawSpectrogram:
-    """Sounds to gray pictures of the source's exact size: time to the right, low frequencies at the bottom.
+    """Sounds to pictures of the source's exact size: time to the right, low frequencies at the bottom.
 
     All sounds of a target share one duration, the 95th percentile of those looked at, so that a second is equally
     wide everywhere. Shorter ones are followed by silence, longer ones are cut and counted. Each is scaled to its
     own loudest point.
+
+    Parameters
+    ----------
+    spec : InputSpec
+    probe : sequence of Waveform
+    channels : {"repeat", "deltas", "windows"}
+        What a source's three channels show. "repeat": one gray picture, three times. "deltas": the levels, their
+        change over time and the change of that, no change being mid-gray. "windows": the levels by windows of
+        25, 50 and 100 ms. A source of one channel gets the gray picture whatever is asked.
     """
 
-    def __init__(self, spec: InputSpec, probe: Sequence[Waveform]) -> None:
+    def __init__(self, spec: InputSpec, probe: Sequence[Waveform], channels: str = "repeat") -> None:
         self.height, self.width = spec.size if isinstance(spec, ImageInput) else SQUARE
+        coloured = isinstance(spec, ImageInput) and spec.channels == 3
+        self.channels = channels if coloured else "gray"
         self.n_mels = min(MAX_MELS, max(32, self.height))
         durations = [sound.samples.shape[1] / sound.rate for sound in probe]
         self.seconds = min(MAX_SECONDS, math.ceil(float(np.percentile(durations, 95)) * 10) / 10)
-        self._bank: Any = None
+        self.reaches = self._reaches(probe) if self.channels == "deltas" else ()
 
     def settings(self) -> Mapping[str, Setting]:
-        """Everything that decides the picture."""
+        """Everything that decides the picture; a source of one channel has "gray" for its plan of channels."""
+        windows = {"windows": str(WINDOWS)} if self.channels == "windows" else {}
+        deltas = {f"delta_{i}_reach": reach for i, reach in enumerate(self.reaches, start=1)}
         return {
             "sample_rate": RATE, "window": WINDOW, "hop": HOP, "n_fft": N_FFT, "lowest_hz": LOWEST,
             "n_mels": self.n_mels, "top_db": TOP_DB, "seconds": self.seconds,
-            "height": self.height, "width": self.width,
+            "height": self.height, "width": self.width, "channels": self.channels, **windows, **deltas,
         }  # fmt: skip
 
     def __call__(self, samples: Sequence[Waveform], edits: Counter[str]) -> list[Image]:
+        return [self._picture(planes) for planes in self._planes(self._waves(samples, edits)).numpy()]
+
+    def _waves(self, samples: Sequence[Waveform], edits: Counter[str]) -> Tensor:
+        """Sounds of one duration, (n, frames)."""
         import torch
 
-        length = max(int(self.seconds * RATE), WINDOW)
-        waves = torch.zeros(len(samples), length)
+        waves = torch.zeros(len(samples), max(int(self.seconds * RATE), WINDOW))
         for i, sound in enumerate(samples):
             wave = cut(mono_at(sound, RATE, edits), RATE, self.seconds, edits)
             waves[i, : len(wave)] = wave
-        return [self._picture(levels) for levels in self._levels(waves)]
+        return waves
 
-    def _levels(self, waves: Any) -> np.ndarray:
-        """Log-mel levels in 0..1 of each wave's own range of TOP_DB, (n, n_mels, frames); silence is 0."""
+    def _planes(self, waves: Tensor) -> Tensor:
+        """What the channels show, in 0..1, (n, 1 or 3, n_mels, frames)."""
         import torch
-        from torchaudio.functional import melscale_fbanks
 
-        if self._bank is None:
-            self._bank = melscale_fbanks(N_FFT // 2 + 1, LOWEST, RATE / 2, self.n_mels, RATE)
-        window = torch.hann_window(WINDOW)
-        spectrum = torch.stft(waves, N_FFT, HOP, WINDOW, window, pad_mode="constant", return_complex=True)
-        power = (spectrum.abs().square().transpose(1, 2) @ self._bank).transpose(1, 2)
-        decibels = 10 * power.clamp(min=1e-10).log10()
-        top = decibels.amax(dim=(1, 2), keepdim=True)
-        levels = ((decibels - top + TOP_DB) / TOP_DB).clamp(0, 1)
-        silent = power.amax(dim=(1, 2), keepdim=True) <= 1e-10
-        return torch.where(silent, torch.zeros_like(levels), levels).numpy()
+        windows = WINDOWS if self.channels == "windows" else (WINDOW,)
+        planes = [mel_levels(mel_power(waves, self.n_mels, window=window)) for window in windows]
+        if self.channels == "deltas":
+            changes = zip(_changes(planes[0]), self.reaches, strict=True)
+            planes += [(0.5 + change / (2 * reach)).clamp(0, 1) for change, reach in changes]
+        return torch.stack(planes, dim=1)
 
-    def _picture(self, levels: np.ndarray) -> Image:
+    def _reaches(self, probe: Sequence[Waveform]) -> tuple[float, ...]:
+        """The change that is white, of each delta: the same for all sounds, so that a shade means one speed."""
+        levels = mel_levels(mel_power(self._waves(probe, Counter()), self.n_mels))
+        spread = [DELTA_REACH * float(change.double().square().mean().sqrt()) for change in _changes(levels)]
+        return tuple(float(f"{reach:.3g}") or 1.0 for reach in spread)
+
+    def _picture(self, planes: np.ndarray) -> Image:
         from PIL import Image as Images
 
-        image = Images.fromarray((levels[::-1] * 255).round().astype(np.uint8))
-        return image.resize((self.width, self.height), Images.Resampling.BILINEAR)
+        pixels = (planes[:, ::-1] * 255).round().astype(np.uint8)
+        drawn = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+        return Images.fromarray(drawn).resize((self.width, self.height), Images.Resampling.BILINEAR)
+
+
+def _changes(levels: Tensor) -> tuple[Tensor, Tensor]:
+    """Change a frame, by regression over five frames, and the change of that."""
+    from torchaudio.functional import compute_deltas
+
+    first = compute_deltas(levels)
+    return first, compute_deltas(first)

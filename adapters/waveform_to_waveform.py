@@ -68,6 +68,8 @@ def mono_at(sound: Waveform, rate: int, edits: Counter[str]) -> Tensor:
 
     if sound.samples.shape[0] > 1:
         edits["mixed_to_mono"] += 1
+    edits["band_hz"] += sound.rate / 2  # type: ignore[assignment]  # a Counter adds any number
+    edits["band_hz_lost"] += max(0, sound.rate - rate) / 2  # type: ignore[assignment]
     wave = torch.from_numpy(np.ascontiguousarray(sound.samples.mean(axis=0, dtype=np.float32)))
     if sound.rate == rate:
         return wave

@@ -41,7 +41,7 @@ def test_a_picture_of_the_exact_size_is_not_touched() -> None:
     edits: Counter[str] = Counter()
     values = fit(Image.fromarray(NOISE), size=(60, 80), crop=0.5, edits=edits)
     np.testing.assert_array_equal((values * 255).round().permute(1, 2, 0), NOISE)
-    assert not +edits
+    assert +edits == {"pixels": 60 * 80}
 
 
 def test_short_side_is_resized_and_the_centre_kept() -> None:
@@ -106,10 +106,10 @@ def test_normalisation_is_per_channel() -> None:
 @pytest.mark.parametrize(
     ("image", "mean", "expected"),
     [
-        (Image.new("L", (16, 16)), RGB, {"channels_repeated": 1}),
-        (Image.new("1", (16, 16)), RGB, {"channels_repeated": 1}),
-        (Image.new("L", (16, 16)), GRAY, {}),
-        (Image.new("RGB", (16, 16)), GRAY, {"channels_dropped": 1}),
+        (Image.new("L", (16, 16)), RGB, {"channels_repeated": 1, "pixels": 256}),
+        (Image.new("1", (16, 16)), RGB, {"channels_repeated": 1, "pixels": 256}),
+        (Image.new("L", (16, 16)), GRAY, {"pixels": 256}),
+        (Image.new("RGB", (16, 16)), GRAY, {"channels_dropped": 1, "pixels": 256}),
         (Image.new("RGB", (8, 8)), RGB, {"resized": 1, "upscaled": 1, "pixels": 64}),
         (Image.new("RGB", (32, 16)), RGB, {"resized": 1, "pixels": 512, "pixels_cropped": 256}),
         (Image.new("RGB", (64, 8)), RGB, {"resized": 1, "pixels": 512, "pixels_cropped": 448}),
@@ -125,3 +125,10 @@ def test_crop_of_the_source_counts_as_cropped_pixels() -> None:
     edits: Counter[str] = Counter()
     fit(Image.new("RGB", (100, 100)), crop=0.8, edits=edits)
     assert edits["pixels_cropped"] == round(100 * 100 * (1 - 0.8**2))
+
+
+def test_cropped_pixels_are_a_share_of_all_pictures_pixels() -> None:
+    edits: Counter[str] = Counter()
+    made = FitImage(ImageInput((16, 16), RGB, (1.0,) * 3), [])
+    made([Image.new("RGB", (32, 16)), Image.new("RGB", (16, 16))], edits)
+    assert (edits["pixels_cropped"], edits["pixels"]) == (256, 512 + 256)

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from transferscope.adapters.image_to_tokens import GRID, PATCH, WHITEN, EmbedPatches
+from transferscope.adapters.bridge import WHITEN
+from transferscope.adapters.image_to_tokens import GRID, PATCH, EmbedPatches
 from transferscope.errors import AdapterError
 from transferscope.sources import TokensInput
 
@@ -109,7 +110,23 @@ def test_changes_are_counted(pictures: list[Image.Image]) -> None:
         Image.new("1", (3, 3)),
     ]
     EmbedPatches(spec(), pictures)(mixed, edits)
-    assert edits == {"resized": 2, "channels_dropped": 2}
+    assert edits == {
+        "resized": 2, "channels_dropped": 2, "pixels": 45 + 2 * SIDE**2 + 9, "pixels_dropped": 0,
+    }  # fmt: skip
+
+
+def test_pixels_finer_than_the_grid_are_counted_as_dropped(pictures: list[Image.Image]) -> None:
+    edits: Counter[str] = Counter()
+    EmbedPatches(spec(), pictures)([Image.new("L", (2 * SIDE, 2 * SIDE)), Image.new("L", (10, 2 * SIDE))], edits)
+    assert edits["pixels"] == 4 * SIDE**2 + 20 * SIDE
+    assert edits["pixels_dropped"] == 3 * SIDE**2 + 10 * SIDE
+
+
+def test_the_bridge_is_aligned_as_asked(pictures: list[Image.Image]) -> None:
+    plain, matched = (EmbedPatches(spec(), pictures, align) for align in ("none", "moments"))
+    assert (plain.settings()["align"], matched.settings()["align"]) == ("none", "moments")
+    assert EmbedPatches(spec(), pictures).settings() == matched.settings()
+    assert not np.allclose(embed(pictures[:2], plain), embed(pictures[:2], matched), atol=0.1)
 
 
 def test_tables_of_any_precision_are_read_and_left_alone(pictures: list[Image.Image]) -> None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from transferscope.adapters import text_to_image
-from transferscope.adapters.text_to_image import MARGIN, SIZES, DrawText
+from transferscope.adapters import find_adapter
+from transferscope.adapters.lettering import Lettering, shaping
+from transferscope.adapters.text_to_image import MARGIN, ROW, SIZES, DrawText
 from transferscope.errors import AdapterError
 from transferscope.sources import ImageInput, TokensInput
 
 SPEC = ImageInput((64, 192), (0.5,), (0.5,))
 
 
-def draw(texts: Sequence[str], edits: Counter[str] | None = None, spec: ImageInput = SPEC) -> list[np.ndarray]:
-    return [np.asarray(image) for image in DrawText(spec, texts)(texts, Counter() if edits is None else edits)]
+def draw(
+    texts: Sequence[str], edits: Counter[str] | None = None, spec: ImageInput = SPEC, layout: str = "square"
+) -> list[np.ndarray]:
+    made = DrawText(spec, texts, layout)(texts, Counter() if edits is None else edits)
+    return [np.asarray(image) for image in made]
 
 
 def ink(picture: np.ndarray) -> np.ndarray:
@@ -50,7 +57,7 @@ def test_one_letter_size_for_all_and_the_largest_that_fits() -> None:
     one, other = (np.asarray(p) for p in mixed(["many", "many more words than that are here"], Counter()))
     assert ink(one).any()
     first_word = np.flatnonzero(ink(one).any(axis=0))[-1] + 1
-    line = mixed._line_height(mixed.size)  # the word looks the same alone and at the head of a text
+    line = mixed.lettering.height  # the word looks the same alone and at the head of a text
     np.testing.assert_array_equal(one[: MARGIN + line, :first_word], other[: MARGIN + line, :first_word])
 
 
@@ -59,7 +66,7 @@ def test_no_letter_of_a_text_that_fits_is_dropped() -> None:
     texts = ["Some words of which\tevery one  fits\nin here", "Wordsthatarewiderthanaline" * 3, "  padded  "]
     draw(texts, edits)
     assert edits["characters"] == sum(len("".join(text.split())) for text in texts)
-    assert edits["characters_dropped"] == edits["truncated"] == edits["glyphs_missing"] == 0
+    assert edits["characters_dropped"] == edits["truncated"] == edits["characters_without_glyph"] == 0
 
 
 def test_truncated_texts_and_their_dropped_letters_are_counted() -> None:
@@ -79,19 +86,31 @@ def test_truncated_texts_and_their_dropped_letters_are_counted() -> None:
 
 def test_wrapping_keeps_words_whole_and_breaks_those_wider_than_a_line() -> None:
     made = DrawText(SPEC, ["x" * 10])
-    font = text_to_image._font(made.path, 20)
-    lines = list(made._lines("some words and " + "w" * 60 + " rest", font))
-    assert "".join(lines).replace(" ", "") == "somewordsand" + "w" * 60 + "rest"
-    assert all(font.getlength(line) <= SPEC.size[1] - 2 * MARGIN for line in lines)
-    assert lines[0] == "some words and"
+    lettering = Lettering(made.fonts, 20)
+    lines = list(made._lines(["some", "words", "and", "w" * 60, "rest"], lettering))
+    assert "".join(word for line in lines for word in line) == "somewordsand" + "w" * 60 + "rest"
+    assert all(lettering.width(line) <= SPEC.size[1] - 2 * MARGIN for line in lines)
+    assert lines[0] == ["some", "words", "and"]
     assert len(lines) >= 4
 
 
-@pytest.mark.parametrize("size", [(1, 1), (8, 8), (16, 400), (400, 16), (224, 224)])
-def test_any_size_of_picture_takes_any_text(size: tuple[int, int]) -> None:
+@given(st.lists(st.text(st.sampled_from("ilmW你م"), min_size=1, max_size=30), max_size=20), st.sampled_from([30, 192]))
+def test_every_line_is_full_and_no_letter_is_lost(words: list[str], width: int) -> None:
+    made = DrawText(ImageInput((64, width), (0.5,), (0.5,)), ["x"])
+    lettering, room = Lettering(made.fonts, 12), width - 2 * MARGIN
+    lines = list(made._lines(words, lettering))
+    assert "".join(word for line in lines for word in line) == "".join(words)
+    assert all(lettering.width(line) <= room for line in lines)
+    for line, after in pairwise(lines):
+        assert lettering.width([*line, after[0]]) > room or len(line) == 1  # a word broken fills its line alone
+
+
+@pytest.mark.parametrize("layout", ["square", "strip"])
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (16, 400), (400, 16), (30, 50), (224, 224)])
+def test_any_size_of_picture_takes_any_text(size: tuple[int, int], layout: str) -> None:
     spec = ImageInput(size, (0.5,), (0.5,))
     edits: Counter[str] = Counter()
-    pictures = draw(["", " ", "a", "Donaudampfschifffahrtsgesellschaft und so weiter"], edits, spec)
+    pictures = draw(["", " ", "a", "Donaudampfschifffahrtsgesellschaft und so weiter"], edits, spec, layout)
     assert [picture.shape for picture in pictures] == [size] * 4
     assert not ink(pictures[0]).any()
     assert edits["characters"] == 46
@@ -105,12 +124,12 @@ def test_any_size_of_picture_takes_any_text(size: tuple[int, int]) -> None:
 def test_scripts_of_the_shipped_font_are_drawn(text: str) -> None:
     edits: Counter[str] = Counter()
     picture, prefix = draw([text, text[:-1]], edits)
-    assert edits["glyphs_missing"] == 0
+    assert edits["characters_without_glyph"] == 0
     assert ink(picture).sum() > ink(prefix).sum() > 20
 
 
 def test_arabic_letters_are_joined_where_the_shaper_is_there() -> None:
-    if text_to_image._shaping() == "basic":
+    if shaping() == "basic":
         pytest.skip("Pillow without raqm draws letters one by one")
     made = DrawText(SPEC, ["بيت"])
     joined, apart = (np.asarray(image) for image in made(["بيت", "ب ي ت"], Counter()))
@@ -120,43 +139,109 @@ def test_arabic_letters_are_joined_where_the_shaper_is_there() -> None:
 
 
 @pytest.fixture
-def no_noto(monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.font_manager import fontManager
+def no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fonts but the shipped one."""
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: [])
 
-    monkeypatch.setattr(fontManager, "ttflist", [])
 
-
-@pytest.mark.usefixtures("no_noto")
+@pytest.mark.usefixtures("no_others")
 def test_texts_that_no_font_can_draw_are_refused() -> None:
-    with pytest.raises(AdapterError, match=r"no font here has the glyphs .* DejaVuSans.ttf lacks 4 of 4 .*你好世界"):
+    with pytest.raises(
+        AdapterError, match=r"glyphs of 4 of 4 characters: Han \(4, such as 你好世界\)\. .*fonts-noto-cjk"
+    ):
         DrawText(SPEC, ["你好", "世界"])
-    with pytest.raises(AdapterError, match="Install a font of that script .*or use a source that reads text"):
+    with pytest.raises(AdapterError, match="Devanagari.*fonts-noto-core.*or use a source that reads text"):
         DrawText(SPEC, ["नमस्ते"])
 
 
-@pytest.mark.usefixtures("no_noto")
+@pytest.mark.usefixtures("no_others")
 def test_a_few_missing_glyphs_are_drawn_as_boxes_and_counted() -> None:
     edits: Counter[str] = Counter()
     texts = ["a long text in Latin letters with one 世 and another 界 in it"]
     assert ink(draw(texts, edits)[0]).any()
-    assert edits["glyphs_missing"] == 2
+    assert edits["characters_without_glyph"] == 2
 
 
-def test_a_font_of_the_machine_with_more_of_the_letters_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.font_manager import FontEntry, fontManager
+@pytest.mark.parametrize("base", ["word ", "كلمة "], ids=["to the right", "to the left"])
+def test_a_strip_is_one_long_line_cut_into_rows(base: str) -> None:
+    rows, width = 14, 224
+    text = " ".join(f"{base}{i}" for i in range(60))
+    (stacked,) = draw([text], spec=ImageInput((rows * ROW, width), (0.5,), (0.5,)), layout="strip")
+    (line,) = draw([text], spec=ImageInput((ROW, rows * width), (0.5,), (0.5,)), layout="strip")
+    pieces = stacked.reshape(rows, ROW, width)
+    if base == "كلمة " and shaping() == "raqm":  # it begins at the right end
+        pieces = pieces[::-1]
+        assert ink(line)[:, -20:].any()
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), line)
+    crossing = [ink(line)[:, k * width - 3 : k * width + 3].any(axis=0).all() for k in range(1, rows)]
+    assert any(crossing)  # words go on in the next row
 
-    made = [
-        FontEntry(fname=f"/fonts/{name}.ttf", name=name, weight=400) for name in ("Noto Sans Thai", "Noto Sans CJK")
+
+def test_letters_of_a_strip_have_one_size_whatever_the_text() -> None:
+    spec = ImageInput((224, 224), (0.5,), (0.5,))
+    sizes = [
+        DrawText(spec, [text], "strip").settings()["letter_pixels"] for text in ("a", "word " * 1000, "你" + "a" * 99)
     ]
-    monkeypatch.setattr(fontManager, "ttflist", made)
-    held = {"Noto Sans Thai": "สวัสดี", "Noto Sans CJK": "你好世界", "DejaVuSans": "abc"}
-    monkeypatch.setattr(text_to_image, "_glyphs", lambda path: frozenset(map(ord, held[path.stem])))
-    assert text_to_image._best_font(["abc"]).name == "DejaVuSans.ttf"
-    assert text_to_image._best_font(["abc 你好"]).name == "DejaVuSans.ttf"
-    assert text_to_image._best_font(["a 你好世界"]).name == "Noto Sans CJK.ttf"
-    assert text_to_image._best_font(["สวัสดี"]).name == "Noto Sans Thai.ttf"
+    assert len(set(sizes)) == 1
+    short, long = draw(["word", "word " * 1000], spec=spec, layout="strip")
+    np.testing.assert_array_equal(short[:ROW, :30], long[:ROW, :30])
+    assert ink(short)[:ROW].any(axis=1).sum() >= ROW // 2
+    for letters in ("ÁÅgjpqyß|", "Ђљџ", "مرحبا"):  # and a row holds them whole
+        (picture,) = draw([letters], spec=ImageInput((3 * ROW, 300), (0.5,), (0.5,)), layout="strip")
+        (taller,) = _tall(letters)
+        assert ink(picture).sum() == ink(taller).sum() > 0
+
+
+def _tall(letters: str) -> list[np.ndarray]:
+    """The same letters with room around them."""
+    from PIL import Image
+
+    made = DrawText(ImageInput((3 * ROW, 300), (0.5,), (0.5,)), [letters], "strip")
+    image = Image.new("L", (400, 60), 255)
+    made.lettering.draw(image, [letters], 50, 30)
+    return [np.asarray(image)]
+
+
+def test_letters_past_the_end_of_a_strip_are_counted() -> None:
+    edits: Counter[str] = Counter()
+    spec = ImageInput((4 * ROW, 100), (0.5,), (0.5,))
+    one, other = draw(["word " * 50 + "here", "word " * 50 + "there"], edits, spec, "strip")
+    np.testing.assert_array_equal(one, other)
+    assert edits["truncated"] == 2
+    kept = edits["characters"] - edits["characters_dropped"]
+    assert 60 < kept < 160
+    again: Counter[str] = Counter()
+    DrawText(spec, ["x"], "strip")(["w" * (kept // 4)], again)
+    assert again["characters_dropped"] == 0
+
+
+def test_a_word_looks_the_same_wherever_it_stands() -> None:
+    made = DrawText(ImageInput((20, 400), (0.5,), (0.5,)), ["x " * 40], "strip")
+    alone, later = (np.asarray(image) for image in made(["Wovel", "a To il Wovel"], Counter()))
+    start = made.lettering.width(["a", "To", "il"]) + made.lettering.space
+    word = made.lettering.advance("Wovel")
+    np.testing.assert_array_equal(alone[:, :word], later[:, start : start + word])
+
+
+def test_the_record_of_the_layouts_differs() -> None:
+    square, strip = (DrawText(SPEC, ["a"], layout).settings() for layout in ("square", "strip"))
+    assert (square["layout"], strip["layout"]) == ("square", "strip")
+    assert square != strip
+    assert {"fonts", "fonts_sha256", "shaping", "letter_pixels"} <= set(square) & set(strip)
 
 
 def test_on_the_way_to_tokens_pictures_are_square() -> None:
     (image,) = DrawText(TokensInput(None, 64, None), ["word"])(["word"], Counter())  # type: ignore[arg-type]
     assert image.size == (224, 224)
+
+
+@pytest.mark.parametrize("layout", ["square", "strip"])
+def test_both_layouts_reach_a_source_that_looks(layout: str, source_of: Any, target_of: Any) -> None:
+    target, source = target_of("text"), source_of("image")
+    adapter = find_adapter(target, source, [f"text->image?layout={layout}"])
+    assert adapter.path[0].settings["layout"] == layout
+    edits: Counter[str] = Counter()
+    inputs = adapter.prepare([target.samples[row] for row in range(len(target))], edits)
+    assert inputs["pixel_values"].shape == (4, 3, 32, 32)
+    assert edits["resized"] == 0  # drawn at the source's exact size
+    assert edits["characters"] > edits["characters_dropped"]

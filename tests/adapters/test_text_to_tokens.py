@@ -106,3 +106,11 @@ def test_rules_count_too_and_what_a_call_left_behind_does_not(tokenizer: Any) ->
     after = Tokenize(spec(folding), []).settings()
     assert folding.get_vocab() == tokenizer.get_vocab()
     assert after["tokenizer_sha256"] != before["tokenizer_sha256"]
+
+
+def test_an_end_token_that_is_also_the_unknown_one_is_no_unknown_word(tokenizer: Any) -> None:
+    closing = deepcopy(tokenizer)  # as CLIP's: every text ends in what stands for unknown words
+    closing.unk_token = closing.eos_token = "[SEP]"
+    edits: Counter[str] = Counter()
+    Tokenize(spec(closing), [])(["the cat", "dog"], edits)
+    assert edits == {"tokens": 3, "tokens_unknown": 0}

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from torchaudio.functional import melscale_fbanks
 
-from transferscope.adapters.waveform_to_image import LOWEST, N_FFT, RATE, DrawSpectrogram
+from transferscope.adapters.mel import LOWEST, N_FFT, RATE
+from transferscope.adapters.waveform_to_image import DrawSpectrogram
 from transferscope.sources import ImageInput, TokensInput
 from transferscope.targets import Waveform
 
@@ -101,3 +102,68 @@ def test_on_the_way_to_tokens_pictures_are_square() -> None:
 def test_a_very_short_sound_is_drawn() -> None:
     (picture,) = draw([Waveform(np.full((1, 3), 0.5, np.float32), RATE)])
     assert picture.max() == 255
+
+
+RGB = ImageInput((128, 96), (0.5,) * 3, (0.5,) * 3)
+
+
+def planes(sounds: Sequence[Waveform], channels: str) -> list[np.ndarray]:
+    return [np.asarray(image).astype(int) for image in DrawSpectrogram(RGB, sounds, channels)(sounds, Counter())]
+
+
+def steps() -> Waveform:
+    """Half a second of noise that swells, half a second of the same that fades."""
+    ramp = np.concatenate([np.linspace(-60, 0, RATE // 2), np.linspace(0, -60, RATE // 2)])
+    noise = np.random.default_rng(0).normal(size=RATE) * 0.1 * 10 ** (ramp / 20)
+    return Waveform(noise.astype(np.float32)[None], RATE)
+
+
+def test_deltas_are_the_levels_their_change_and_the_change_of_that() -> None:
+    (picture,) = planes([steps()], "deltas")
+    assert picture.shape == (128, 96, 3)
+    np.testing.assert_array_equal(picture[..., 0], draw([steps()])[0])
+    swelling, fading = picture[:, 8:40, 1].mean(), picture[:, 56:88, 1].mean()
+    assert swelling > 127.5 + 10
+    assert fading < 127.5 - 10
+    assert swelling + fading == pytest.approx(255, abs=4)
+    assert picture[:, 8:40, 2].mean() == pytest.approx(127.5, abs=3)  # an even swell does not quicken
+    assert min(np.ptp(picture[..., 1]), np.ptp(picture[..., 2])) > 150  # the range is used
+
+
+def test_what_does_not_change_is_mid_gray() -> None:
+    silent, _ = planes([Waveform(np.zeros((1, RATE), np.float32), RATE), steps()], "deltas")
+    assert not silent[..., 0].any()
+    assert set(np.unique(silent[..., 1:])) <= {127, 128}
+
+
+def test_a_shade_of_change_means_the_same_in_every_sound() -> None:
+    loud, quiet = planes([steps(), Waveform(steps().samples * 0.1, RATE)], "deltas")
+    assert np.abs(loud - quiet).max() <= 2
+    alone = DrawSpectrogram(RGB, [steps()], "deltas")
+    together = DrawSpectrogram(RGB, [steps(), tone(500, seconds=1.0)], "deltas")
+    assert alone.settings()["delta_1_reach"] != together.settings()["delta_1_reach"]
+
+
+def width(spectrum: np.ndarray) -> int:
+    return int((spectrum > 0.5 * spectrum.max()).sum())
+
+
+def test_longer_windows_are_sharper_in_frequency_and_blurred_in_time() -> None:
+    click = np.zeros((1, RATE // 2), np.float32)
+    click[0, RATE // 4] = 1
+    sounding, clicking = planes([tone(200), Waveform(click, RATE)], "windows")
+    rows = [width(sounding[:, 24:72, i].mean(axis=1)) for i in range(3)]
+    columns = [width(clicking[..., i].mean(axis=0)) for i in range(3)]
+    assert rows[0] > rows[1] > rows[2]
+    assert columns[0] < columns[1] < columns[2]
+    np.testing.assert_array_equal(sounding[..., 0], draw([tone(200)])[0])
+
+
+@pytest.mark.parametrize("channels", ["repeat", "deltas", "windows"])
+def test_a_source_of_one_channel_gets_the_gray_picture_and_the_record_says_so(channels: str) -> None:
+    made = DrawSpectrogram(SPEC, [tone(500)], channels)
+    (image,) = made([tone(500)], Counter())
+    assert image.mode == "L"
+    assert made.settings() == DrawSpectrogram(SPEC, [tone(500)]).settings()
+    assert made.settings()["channels"] == "gray"
+    assert DrawSpectrogram(RGB, [tone(500)], channels).settings()["channels"] == channels

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transferscope.adapters.ledger import RULES, ledger
 from transferscope.report.formats import (
     clean,
     count,
@@ -18,6 +19,7 @@ from transferscope.report.formats import (
     with_error,
     written_edits,
 )  # fmt: skip
+from transferscope.results import Loss
 
 
 def plain(text: str) -> str:
@@ -68,16 +70,51 @@ def test_shortened_names_keep_both_ends_and_steer_nothing(text: str, width: int)
         assert short == clean(text)
 
 
-def test_edits_are_shares_of_their_own_totals() -> None:
+def test_edits_are_counts_of_their_totals_with_the_shares_on_record() -> None:
     edits = {
-        "samples": 200.0, "tokens": 1000.0, "tokens_dropped": 25.0, "characters_dropped": 7.0, "resized": 50.0,
+        "samples": 200.0, "tokens": 1000.0, "tokens_dropped": 25.0, "glyphs_dropped": 7.0, "resized": 50.0,
         "seconds": 80.5, "seconds_dropped": 2.5, "odd_thing": 300.0, "upscaled": 0.0, "tokens_unknown": 0.0,
+        "band_hz": 4000.0, "band_hz_lost": 1000.0,
     }  # fmt: skip
-    assert [plain(line) for line in written_edits(edits)] == [
+    losses = (Loss("tokens dropped", 0.025), Loss("resized", 0.25), Loss("seconds dropped", 0.031), Loss("x", 0.5))
+    assert [plain(line) for line in written_edits(edits, losses)] == [
         "tokens dropped: 25 of 1 000 tokens (2.5 %)",
-        "characters dropped: 7",
+        "glyphs dropped: 7",
         "resized: 50 of 200 samples (25.0 %)",
         "seconds dropped: 2.5 of 80.5 seconds (3.1 %)",
         "odd thing: 300",
         "tokens unknown: 0 of 1 000 tokens (0.0 %)",
+        "band hz lost: 1 000 of 4 000 band hz (25.0 %)",
+    ]
+    assert [plain(line) for line in written_edits(edits)][:3] == [
+        "tokens dropped: 25 of 1 000 tokens (2.5 %)",
+        "glyphs dropped: 7",
+        "resized: 50",
+    ]
+    assert written_edits({}) == []
+
+
+COUNTS = st.sampled_from([*RULES, "samples", "tokens", "seconds", "odd", "odd_lost"])
+
+
+@given(st.dictionaries(COUNTS, st.integers(0, 9)))
+def test_the_report_and_the_ledger_agree_on_every_share(edits: dict[str, float]) -> None:
+    losses = ledger(edits)
+    lines = [plain(line) for line in written_edits(edits, losses)]
+    for loss in losses:
+        (line,) = [line for line in lines if line.startswith(f"{loss.name}: ")]
+        value, total = (int(part.split(" ")[0]) for part in line.split(": ")[1].split(" of "))
+        assert line.endswith(f"({plain(percent(loss.share))})")
+        assert loss.share == min(1, value / total)
+    shared = [line.split(":")[0] for line in lines if line.endswith("%)") and ": 0 of" not in line]
+    assert shared == [loss.name for loss in losses]
+
+
+@given(st.dictionaries(COUNTS, st.integers(0, 9)))
+def test_shares_of_counts_by_name_need_no_losses_on_record(edits: dict[str, float]) -> None:
+    """Results of older versions have none."""
+    full, bare = written_edits(edits, ledger(edits)), written_edits(edits)
+    samples = f"{plain(count(edits.get('samples', 0)))} samples"
+    assert [line for line in full if samples not in plain(line) and "%" in line] == [
+        line for line in bare if "%" in line
     ]

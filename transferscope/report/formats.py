@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-from ..results import Score
+from ..results import Loss, Score
 
 MISSING = "\u2013"  # an en dash
 NBSP = "\u00a0"  # keeps a value, its error and its unit on one line
@@ -115,27 +115,23 @@ def listed(names: list[str] | tuple[str, ...], most: int = 6) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
-TOTALS = ("samples", "tokens", "characters", "pixels", "seconds")
-TOTAL_OF = {"glyphs_missing": "characters"} | dict.fromkeys(
-    ("resized", "upscaled", "channels_dropped", "channels_repeated", "truncated", "padded", "mixed_to_mono",
-     "resampled", "band_lost"),
-    "samples",
-)  # fmt: skip
-
-
-def written_edits(edits: Mapping[str, float]) -> list[str]:
+def written_edits(edits: Mapping[str, float], losses: Iterable[Loss] = ()) -> list[str]:
     """What a path changed: counts, and shares where it is known of what.
 
-    ``tokens_dropped`` is a share of ``tokens``, ``resized`` one of ``samples``; other counts stand alone.
+    A count is of the longest count that its name begins with: ``tokens_dropped`` of ``tokens``. Which of the others
+    are shares of the samples, only `losses` can tell.
     """
+    shares = {loss.name: loss.share for loss in losses}
+    totals = {"samples"} | {name for name in edits for other in edits if other.startswith(f"{name}_")}
     lines = []
     for key, value in edits.items():
-        if key in TOTALS:
-            continue  # its shares name it
-        base = TOTAL_OF.get(key, key.partition("_")[0])
-        if base == "samples" and not value:
-            continue  # what happened to no sample is no change; that no token was lost is worth saying
-        total = edits.get(base) if base in TOTALS else None
-        share = f" of {count(total)} {base} ({percent(value / total)})" if total else ""
-        lines.append(f"{clean(key).replace('_', ' ')}: {count(value)}{share}")
+        name = key.replace("_", " ")
+        base = max((total for total in totals if key.startswith(f"{total}_")), key=len, default="samples")
+        if key in totals or (base == "samples" and not value):
+            continue  # its parts name it; what happened to no sample is no change, that no token was lost is worth it
+        line = f"{clean(name)}: {count(value)}"
+        if (total := edits.get(base)) and (base != "samples" or name in shares):
+            share = shares.get(name, min(1.0, value / total))
+            line += f" of {count(total)} {clean(base).replace('_', ' ')} ({percent(share)})"
+        lines.append(line)
     return lines
