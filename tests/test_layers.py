@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOUNDATION = {"errors", "registry", "results", "storage", "wheels", "progress", "callable_room"}
+FOUNDATION = {"choices", "errors", "registry", "results", "storage", "wheels", "progress", "callable_room"}
 MAY_IMPORT = {
     "targets": set(),
     "sources": set(),

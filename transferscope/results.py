@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from .choices import Alignment, Effect, Selection, TwinGap
 from .errors import ResultError
 from .storage import write_atomically
 
@@ -196,12 +197,16 @@ class Ranking:
     similarity: tuple[Similarity, ...] = ()
     discrepancy: tuple[Discrepancy, ...] = ()
     warnings: tuple[str, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    selections: tuple[Selection, ...] = ()
+    twins: tuple[TwinGap, ...] = ()
+    alignments: tuple[Alignment, ...] = ()
     kind: Literal["ranking"] = "ranking"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT
 
     def best(self) -> tuple[Candidate, ...]:
-        """Each source at its best layer, best source first."""
+        """Each source at its best adapter, layer and pooling, best source first."""
         return tuple(c for c in self.candidates if c.is_best_layer)
 
     def card(self, source: str) -> SourceCard | None:
@@ -214,8 +219,9 @@ class Ranking:
 
         rows = [
             {"source": c.source, "layer": c.layer, "path": " > ".join(s.converter for s in c.path),
-             "control": c.control, "is_best_layer": c.is_best_layer, "n_features": c.n_features,
-             "seconds": c.seconds, **{name: score.value for name, score in c.scores.items()}}
+             "choices": "; ".join(c.choices), "pooling": c.pooling, "control": c.control,
+             "is_best_layer": c.is_best_layer, "n_features": c.n_features, "seconds": c.seconds,
+             **{name: score.value for name, score in c.scores.items()}}
             for c in self.candidates
         ]  # fmt: skip
         return pandas.DataFrame(rows)

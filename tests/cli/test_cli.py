@@ -254,3 +254,25 @@ def test_unwritable_cache(
 def test_wrong_features(arrays: dict, says: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", **arrays)
     refused("score", "--features", "f.npz", cwd=tmp_path, says=says)
+
+
+def test_layers_poolings_and_adapters_by_name(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    deep = "python:tiny_models:deep"
+    words = ("rank", "-t", f"imagefolder:{picture_folder}", "-s", deep, "--no-twins", "--json")
+    whole = json.loads(run_here(*words, cwd=tmp_path).stdout)
+    names = next(card["layers"] for card in whole["sources"] if card["name"] == deep)
+
+    def layers(*more: str) -> set[str]:
+        done = run_here(*words, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return {c["layer"] for c in json.loads(done.stdout)["candidates"] if c["source"] == deep}
+
+    assert layers() == layers("--layers", "all") == set(names)
+    assert layers("--layers", "last") == layers("--layers", "-1") == {names[-1]}
+    assert layers("--layers", "every:2") == set(names[::-1][::2])
+    assert layers("--layer", names[1], "--layers", "0") == {names[0], names[1]}
+    assert layers("--pooling", "mean", "--pooling", "last", "--adapter", "all") == set(names)
+    (tmp_path / "ranking.json").unlink()
+    refused(*words, "--layers", "every:none", cwd=tmp_path, says="expected every:N")
+    refused(*words, "--pooling", "max", cwd=tmp_path, says="no pooling named 'max'")
+    refused(*words, "--adapter", "image->imag?x=y", cwd=tmp_path, says="no converter named 'image->imag'")

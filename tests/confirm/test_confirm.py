@@ -10,7 +10,7 @@ import torch
 import transferscope as ts
 from transferscope.confirm import Recipe, training
 from transferscope.errors import ResultError, TransferScopeError, UnknownNameError
-from transferscope.results import Ranking, load_result
+from transferscope.results import Ranking, Step, load_result
 from transferscope.storage import cache_dir
 
 QUICK = Recipe(learning_rates=(1e-3, 1e-2), n_seeds=2, epochs=3, batch_size=8)
@@ -159,3 +159,67 @@ def test_batch_norms_evaluate_with_the_mean_of_the_epochs_batches() -> None:
     torch.testing.assert_close(norm.running_mean, torch.stack([b.mean(0) for b in batches]).mean(0))
     torch.testing.assert_close(norm.running_var, torch.stack([b.var(0) for b in batches]).mean(0))
     assert norm.momentum == 0.01
+
+
+def test_each_candidate_is_trained_by_its_own_adapter_and_pooling(
+    ranking: Ranking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from collections import Counter
+    from dataclasses import replace
+    from typing import Any
+
+    from transferscope.adapters import CONVERTERS, Edge
+    from transferscope.confirm.strategy import STRATEGIES, Strategy, Trial
+
+    plain = CONVERTERS["image->image"]
+
+    class Shaded:
+        """The default converter, with pictures darkened first."""
+
+        def __init__(self, spec: Any, probe: Any, shade: str) -> None:
+            self.inner, self.shade = plain.build(spec, probe), shade
+
+        def settings(self) -> dict[str, Any]:
+            return {**self.inner.settings(), "shade": self.shade}
+
+        def __call__(self, samples: Any, edits: Counter[str]) -> Any:
+            factor = {"none": 1.0, "half": 0.5}[self.shade]
+            return self.inner([sample.point(lambda level: level * factor) for sample in samples], edits)
+
+    edge = Edge("image->image", "image", "image", 1, "x", Shaded, {"shade": ("none", "half")})
+    monkeypatch.setitem(CONVERTERS._entries, "image->image", edge)
+    names = ["python:tiny_models:edges", "python:tiny_models:deep"]
+    again = ts.rank(ranking.target.name, names, adapters="all", twins=False)
+    half = {c.source: c for c in again.candidates if c.choices == ("image->image?shade=half",)}
+    chosen = {names[0]: half[names[0]], names[1]: replace(half[names[1]], pooling="last")}
+    others = tuple(replace(c, is_best_layer=False) for c in again.candidates if c not in chosen.values())
+    asked = replace(again, candidates=(*(replace(c, is_best_layer=True) for c in chosen.values()), *others))
+
+    trials: list[Trial] = []
+    probe = STRATEGIES["linear_probe"]
+
+    def watched(trial: Trial) -> Any:
+        trials.append(trial)
+        return probe.fit(trial)
+
+    entry = Strategy(probe.name, watched, probe.head_at, probe.trains_body)
+    monkeypatch.setitem(STRATEGIES._entries, "linear_probe", entry)
+    truth = ts.confirm(asked, sources=names, strategy="linear_probe")
+    assert not truth.failures
+    assert [trial.adapter.path for trial in trials] == [chosen[name].path for name in names]
+    assert [trial.adapter.path[0].settings["shade"] for trial in trials] == ["half", "half"]
+    assert [trial.extractor.poolings for trial in trials] == [(chosen[name].pooling,) for name in names]
+    assert len({trial.folder for trial in trials}) == 2
+
+
+def test_a_path_that_no_longer_converts_alike_is_refused(ranking: Ranking) -> None:
+    from dataclasses import replace
+
+    def cropped(step: Step) -> Step:
+        return replace(step, settings={**step.settings, "crop": 0.5})
+
+    changed = tuple(replace(c, path=tuple(map(cropped, c.path))) for c in ranking.candidates)
+    other = replace(ranking, candidates=changed)
+    truth = ts.confirm(other, sources=["python:tiny_models:edges"], strategy="linear_probe")
+    assert truth.confirmed == ()
+    assert "crop of image->image differs; rank it again" in truth.failures[0].reason

@@ -18,6 +18,7 @@ from transferscope.results import (
     Estimate,
     Evaluation,
     Failure,
+    Loss,
     Ranking,
     Run,
     Score,
@@ -39,6 +40,7 @@ IMAGE_STEP = Step(
     "image->image", {"height": 224, "width": 224, "crop": 0.875, "interpolation": "bicubic"}, "He et al., CVPR 2016"
 )
 SOUND_STEP = Step("waveform->image", {"n_mels": 128, "hop_ms": 10.0, "duration": 2.5}, "Gong et al., Interspeech 2021")
+LOSSES = (Loss("pixels cropped", 3_522_355 / 15_052_800), Loss("resized", 0.96), Loss("channels repeated", 41 / 300))
 EDITS = {
     "samples": 300.0,
     "resized": 288.0,
@@ -108,6 +110,7 @@ def _of_source(entrant: Entrant, by: str, higher: bool, control: Any = None) -> 
             make_scores(v, e, by, higher),
             k == best,
             control,
+            losses=LOSSES,
         )
         for k, (v, e) in enumerate(entrant.layers)
     ]

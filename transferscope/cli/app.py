@@ -56,8 +56,15 @@ def rank(
     source: SourcesOption,
     scorer: ScorersOption = None,
     rank_by: Annotated[str | None, typer.Option(help="The scorer that orders; default ridge_loo.")] = None,
-    layer: Annotated[list[str] | None, typer.Option(help="all, last, or a layer's name (repeat).")] = None,
-    pooling: Annotated[str, typer.Option(help="mean or first.")] = "mean",
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", "--layer", help="all, last, every:N, or a layer's name or index (repeat)."),
+    ] = None,
+    pooling: Annotated[list[str] | None, typer.Option(help="mean, first or last (repeat to compare).")] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="CONVERTER?OPTION=VALUE, such as waveform->image?channels=deltas, or all (repeat)."),
+    ] = None,
     twins: Annotated[bool, typer.Option(help="Rank each source's random-weights twin beside it.")] = True,
     source_data: Annotated[
         list[str] | None, typer.Option(help="SOURCE=TARGET: a source's own data, for its distance to the target.")
@@ -75,13 +82,12 @@ def rank(
     from ..ranking.rank import rank as rank_sources
     from .drawing import DrawnProgress
 
-    layers = layer[0] if layer in (["all"], ["last"]) else layer or "all"
     with DrawnProgress() as progress:
         ranking = rank_sources(
-            target, source, scorers=scorer, rank_by=rank_by, layers=layers, pooling=pooling, twins=twins,
-            source_data=_pairs(source_data or []), max_samples=max_samples, seed=seed, device=device,
-            batch_size=batch_size, strict=strict, trust_remote_code=trust_remote_code, progress=progress,
-            command=_command(),
+            target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling or "mean",
+            adapters=adapter or (), twins=twins, source_data=_pairs(source_data or []), max_samples=max_samples,
+            seed=seed, device=device, batch_size=batch_size, strict=strict, trust_remote_code=trust_remote_code,
+            progress=progress, command=_command(),
         )  # fmt: skip
     _finish(ranking, out, as_json)
 

@@ -8,9 +8,10 @@ from typing import Any
 SCHEMES = {
     "timm:NAME": "every pretrained image model of timm, by its name there",
     "hf:NAME_OR_DIR": "image, audio and text models of transformers, from the hub or a local directory",
+    "torchaudio:NAME": "wav2vec 2.0, HuBERT and WavLM pipelines of torchaudio, such as WAV2VEC2_BASE",
     "package:NAME": "weights that a package on the package index ships (below)",
     "file:CHECKPOINT?arch=timm:NAME": "a safetensors or torch checkpoint of yours",
-    "python:module:function": "a function of yours that returns a torch module",
+    "python:module:function": "a function of yours that returns a torch module; its input in code or ?input=FILE.toml",
 }
 
 

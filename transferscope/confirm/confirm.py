@@ -7,11 +7,11 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from ..adapters import find_adapter
+from ..adapters import Adapter, find_adapter
 from ..errors import CacheError, ResultError, TransferScopeError, UnknownNameError
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device
@@ -57,6 +57,8 @@ def confirm(
 ) -> Truth:
     """Train candidates of a ranking, on the rows it scored, and measure them on rows that it never saw.
 
+    Each source is trained with its best candidate's adapter and pooling, built again from the record and checked.
+
     Parameters
     ----------
     ranking : Ranking
@@ -97,7 +99,7 @@ def confirm(
         STRATEGIES[name]
     chosen = _choose(ranking, top, sources, controls)
     device = pick_device(device)
-    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, (chosen[0].pooling,), progress=progress)
+    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, progress=progress)
     data, split = _same_data(ranking, target)
     settings = _Settings(data, split, recipe or Recipe(), extractor, ranking.split.seed, trust_remote_code, progress)
     confirmed: list[Confirmed] = []
@@ -113,7 +115,7 @@ def confirm(
 
 
 def _choose(ranking: Ranking, top: int | None, sources: Sequence[str] | None, controls: bool) -> list[Candidate]:
-    """The best layer of each source to train."""
+    """The best candidate of each source to train."""
     best = {candidate.source: candidate for candidate in ranking.best()}
     if sources is not None:
         for name in sources:
@@ -175,10 +177,10 @@ def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy
         target=settings.target,
         split=settings.split,
         source=source,
-        adapter=find_adapter(settings.target, source),
+        adapter=_same_adapter(settings.target, source, candidate),
         layer=candidate.layer if STRATEGIES[strategy].head_at == "best" else source.card.layers[-1],
         recipe=settings.recipe,
-        extractor=settings.extractor,
+        extractor=replace(settings.extractor, poolings=(candidate.pooling,)),
         seed=settings.seed,
         progress=settings.progress,
     )
@@ -196,6 +198,20 @@ def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy
         runs=runs,
         seconds=sum(run.seconds for run in runs),
     )
+
+
+def _same_adapter(target: Target, source: Source, candidate: Candidate) -> Adapter:
+    """The adapter that was ranked, built again; it must convert as it did then."""
+    adapter = find_adapter(target, source, candidate.choices)
+    if adapter.path != candidate.path:
+        then, now = ({(s.converter, *pair) for s in path for pair in s.settings.items()} for path in
+                     (candidate.path, adapter.path))  # fmt: skip
+        apart = sorted({f"{key} of {name}" for name, key, _ in then ^ now})
+        raise ResultError(
+            f"the path to {candidate.source} is not the one that was ranked: "
+            f"{', '.join(apart) or 'a converter or its reference'} differs; rank it again with this version."
+        )
+    return adapter
 
 
 def _finished(trial: Trial) -> tuple[Run, ...] | None:

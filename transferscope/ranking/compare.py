@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,7 +57,8 @@ def measure_discrepancy(
         own = load_target(data)
         source = load_source(name)
         rows = np.sort(rng.permutation(len(own))[:N_COMPARED])
-        features = extractor.extract(own, source, find_adapter(own, source), rows, [best.layer])
+        adapter = find_adapter(own, source, best.choices)
+        features = replace(extractor, poolings=(best.pooling,)).extract(own, source, adapter, rows, [best.layer])
         theirs = target_features[name]
         theirs = theirs[np.sort(rng.permutation(len(theirs))[:N_COMPARED])]
         value, p_value = mmd_permutation_test(

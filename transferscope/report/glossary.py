@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..choices import NOISE
 from ..results import Evaluation, Ranking
 from ..scorers.combine import COMBINATIONS
 from ..scorers.registry import SCORERS
+from .choices import alarms
 from .formats import clean
 from .study import Study
 
@@ -28,8 +30,17 @@ ERROR = Entry(
 )
 LAYER = Entry(
     "best layer",
-    "The layer with the best value of the ranking scorer. It is chosen and scored on the same samples, so its value "
-    "is a little too good; a twin and the raw input are chosen the same way.",
+    "The layer, and the adapter and pooling where several were compared, with the best value of the ranking scorer. "
+    "It is chosen and scored on the same samples, so its value is too good, the more so the more candidates there "
+    "were; a twin is chosen the same way. How much is estimated by choosing on half of the blocks of samples and "
+    "reading on the other half.",
+    "Cawley and Talbot, JMLR 2010",
+)
+ALARM = Entry(
+    "negative-transfer alarm, no better than its twin",
+    f"The source is not above its own random-weights twin by more than {NOISE} standard errors of their difference on "
+    "the same samples (one-sided, 95 %), each at its best candidate: what it learnt before does not show here.",
+    "Wang et al., CVPR 2019",
 )
 TWIN = Entry(
     "random twin",
@@ -72,6 +83,7 @@ def entries(studies: Iterable[Study], evaluations: Iterable[Evaluation]) -> list
         found += [ERROR, LAYER]
     controls = {c.control for ranking in rankings for c in ranking.candidates}
     found += [TWIN] * ("random" in controls) + [RAW] * ("raw" in controls)
+    found += [ALARM] * any(alarms(ranking) for ranking in rankings)
     found += [SKETCH] * any(card.flops is not None for ranking in rankings for card in ranking.sources)
     found += [CONFIRMED] * any(study.confirmed for study in studies)
     found += [SIMILARITY] * any("cka" in s.measure for ranking in rankings for s in ranking.similarity)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ResultError
-from ..results import Agreement, Evaluation, Ranking, Result, Stamp, Step
+from ..results import Agreement, Candidate, Evaluation, Ranking, Result, Stamp, Step
 from ..storage import write_atomically
+from .choices import choice_notes
+from .curves import curve_plots
 from .formats import arrows, clean, count, duration, listed, noun, shorten, written_edits
 from .glossary import entries
 from .plots import Plot, confirmation_plots, layer_plot, ranking_plot, similarity_plot
@@ -26,7 +28,12 @@ from .tables import (
 from .verdict import Verdict, decide
 
 LARGEST = 2_000_000  # bytes; what is widest goes first when a report is larger
-WAYS_TO_SHRINK = (frozenset[str](), frozenset({"layers"}), frozenset({"layers", "plots"}))
+WAYS_TO_SHRINK = (
+    frozenset[str](),
+    frozenset({"layers"}),
+    frozenset({"layers", "curves"}),
+    frozenset({"layers", "curves", "plots"}),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Road:
     sources: str
     steps: tuple[Step, ...]
     edits: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,9 @@ class Section:
     classes: str
     ranking: Table | None
     notes: tuple[str, ...]
+    choices: tuple[str, ...]
     layers: Table | None
+    curves: tuple[Plot, ...]
     plots: tuple[Plot, ...]
     roads: tuple[Road, ...]
     confirmed: Table | None
@@ -92,7 +102,7 @@ def report(results: Result | str | Path | Iterable[Result | str | Path], out: st
 
 
 def _template(studies: list[Study], evaluations: list[Evaluation]) -> Callable[[frozenset[str]], str]:
-    """The page as a function of the parts to leave out: "layers", "plots"."""
+    """The page as a function of the parts to leave out: "layers", "curves", "plots"."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -133,6 +143,8 @@ def _section(key: str, study: Study, level: float) -> Section:
         classes=_classes(study),
         ranking=ranking_table(ranking, verdict) if ranking and ranking.candidates else None,
         notes=tuple(score_notes(ranking)) if ranking else (),
+        choices=tuple(choice_notes(ranking)) if ranking else (),
+        curves=tuple(curve_plots(ranking, f"{key}-curve")) if ranking else (),
         layers=layer_table(ranking) if ranking and _has_layers(ranking) else None,
         plots=tuple(_plots(key, study, verdict)),
         roads=tuple(_roads(ranking)) if ranking else (),
@@ -187,11 +199,12 @@ def _classes(study: Study) -> str:
 
 def _roads(ranking: Ranking) -> Iterable[Road]:
     """Paths of the best layers, each once with all that take it; twins take their source's."""
-    found: dict[tuple[object, ...], tuple[list[str], tuple[Step, ...], Mapping[str, float]]] = {}
+    found: dict[tuple[object, ...], tuple[list[str], Candidate]] = {}
     for c in ranking.best():
         if c.control == "random":
             continue
         steps = tuple((s.converter, tuple(s.settings.items()), s.reference) for s in c.path)
-        found.setdefault((steps, tuple(c.edits.items())), ([], c.path, c.edits))[0].append(c.source)
-    for names, path, edits in found.values():
-        yield Road(clean(listed(names)), path, tuple(written_edits(edits)))
+        found.setdefault((steps, tuple(c.edits.items())), ([], c))[0].append(c.source)
+    for names, c in found.values():
+        warnings = tuple(clean(loss.warning) for loss in c.losses if loss.warning)
+        yield Road(clean(listed(names)), c.path, tuple(written_edits(c.edits, c.losses)), warnings)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..choices import NOISE
 from ..results import Candidate, Confirmed, Ranking, Similarity
 from .canvas import DIM, INK, LINE, PAPER, SERIES, draw
+from .choices import curve
 from .formats import MISSING, listed, number, percent, shorten
 from .study import Study
 from .tables import higher_is_better, ranks
-from .verdict import NOISE, Verdict, raw_input, twin
+from .verdict import Verdict, raw_input, twin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +42,7 @@ def _score(candidate: Candidate | None, by: str) -> tuple[float, float] | None:
     return found.value, NOISE * (found.standard_error or 0.0)
 
 
-def _axis_label(ranking: Ranking) -> str:
+def axis_label(ranking: Ranking) -> str:
     higher = higher_is_better(ranking, ranking.rank_by)
     direction = "" if higher is None else f" ({'higher' if higher else 'lower'} is better)"
     return f"{shorten(ranking.rank_by, 40)}{direction}"
@@ -68,8 +70,8 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
             axes.text(0, y - 0.42, label, transform=axes.get_yaxis_transform(), va="center", backgroundcolor=PAPER)
         axes.set_yticks([])
         axes.set_ylim(len(rows) - 0.5, -0.75)
-        axes.set_xlabel(_axis_label(ranking))
-        _calm(axes, "x")
+        axes.set_xlabel(axis_label(ranking))
+        calm(axes, "x")
         _ranking_legend(figure, ranking, bool(raw))
 
     best = _score(rows[0], by)
@@ -112,7 +114,7 @@ def _dot(
 
 
 def layer_plot(ranking: Ranking, key: str) -> Plot | None:
-    """The primary score of every layer against its depth; one line per source."""
+    """The primary score of every layer against its depth; one line per source, at its best adapter and pooling."""
     by, places = ranking.rank_by, ranks(ranking)
     curves = []
     for best in ranking.best():
@@ -120,9 +122,7 @@ def layer_plot(ranking: Ranking, key: str) -> Plot | None:
         if best.control or card is None or len(card.layers) < 2:
             continue
         depth = {layer: place / (len(card.layers) - 1) for place, layer in enumerate(card.layers)}
-        found = [
-            (depth[c.layer], _score(c, by)) for c in ranking.candidates if c.source == best.source and c.layer in depth
-        ]
+        found = [(depth[c.layer], _score(c, by)) for c in curve(ranking, best) if c.layer in depth]
         points = sorted((x, s[0]) for x, s in found if s)
         if len(points) > 1:
             curves.append((best, points))
@@ -144,8 +144,8 @@ def layer_plot(ranking: Ranking, key: str) -> Plot | None:
         if rest:
             axes.plot([], [], color=LINE, label=f"{len(rest)} more sources")
         axes.set_xlabel("depth of the layer (0: nearest the input, 1: last)")
-        axes.set_ylabel(_axis_label(ranking))
-        _calm(axes, "both")
+        axes.set_ylabel(axis_label(ranking))
+        calm(axes, "both")
         figure.legend(loc="outside lower left", handlelength=3)
 
     best = curves[0][0]
@@ -242,9 +242,9 @@ def _confirmation_plot(study: Study, ranking: Ranking, strategy: str, key: str) 
             text = ", ".join(map(str, sorted(numbers)))
             axes.annotate(text, spot, xytext=(6, 5), textcoords="offset points", zorder=4, fontweight="bold")
         axes.set_ylim(top=min(axes.get_ylim()[1], 101))
-        axes.set_xlabel(f"estimate: {_axis_label(ranking)}")
+        axes.set_xlabel(f"estimate: {axis_label(ranking)}")
         axes.set_ylabel("measured test accuracy, %")
-        _calm(axes, "both")
+        calm(axes, "both")
 
     top = max(points, key=lambda point: point[0].accuracy)[0]
     finding = f"{top.source} measured best of {len(points)} with {strategy}: {percent(top.accuracy)}."
@@ -279,7 +279,7 @@ def _agreement(study: Study, ranking: Ranking, strategy: str) -> str:
     return "For the agreement of the two orders, run transferscope evaluate."
 
 
-def _calm(axes: Axes, grid: str) -> None:
+def calm(axes: Axes, grid: str) -> None:
     """Light grid lines behind the data, few ticks."""
     from matplotlib.ticker import MaxNLocator
 

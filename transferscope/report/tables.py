@@ -8,6 +8,7 @@ from statistics import fmean
 
 from ..results import Agreement, Candidate, Confirmed, Estimate, Ranking, Setting
 from ..scorers.registry import SCORERS
+from .choices import alarms, compares, how
 from .formats import MISSING, NBSP, clean, count, duration, large, number, percent, route, score_text
 from .study import Study
 from .verdict import Verdict
@@ -76,6 +77,7 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
         NAME,
         first,
         Column("Layer", is_name=True),
+        *_how_column(ranking),
         *others,
         Column("Adapter path"),
         Column("Time", "extraction", numeric=True),
@@ -83,7 +85,7 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
         Column("FLOPs", "per sample", numeric=True),
         Column("Licence", is_text=True),
     ]
-    rows = []
+    rows, alarmed = [], alarms(ranking)
     for candidate in ranking.best():
         card = ranking.card(candidate.source)
         value, *more = _score_cells(ranking, candidate)
@@ -91,6 +93,7 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
             clean(candidate.source),
             value,
             clean(candidate.layer),
+            *_how_cell(ranking, candidate),
             *more,
             route(step.converter for step in candidate.path),
             duration(candidate.seconds),
@@ -98,13 +101,19 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
             large(card.flops) if card else MISSING,
             clean(card.license or "not stated") if card else MISSING,
         )
-        rows.append(Row(cells, places.get(candidate.source), _tags(candidate, verdict), bool(candidate.control)))
+        tags = (*_tags(candidate, verdict), *(["no better than its twin"] if candidate.source in alarmed else []))
+        rows.append(Row(cells, places.get(candidate.source), tags, bool(candidate.control)))
     return Table.of(f"Best layer of each source, best first by {clean(ranking.rank_by)}", columns, rows)
 
 
 def layer_table(ranking: Ranking) -> Table:
     """Every layer of every source, from input to output."""
-    columns = [Column("Layer", is_name=True), Column("Features", numeric=True), *_score_columns(ranking)]
+    columns = [
+        Column("Layer", is_name=True),
+        *_how_column(ranking),
+        Column("Features", numeric=True),
+        *_score_columns(ranking),
+    ]
     bodies = []
     for best in ranking.best():
         card = ranking.card(best.source)
@@ -114,7 +123,7 @@ def layer_table(ranking: Ranking) -> Table:
         )
         rows = tuple(
             Row(
-                (clean(c.layer), count(c.n_features), *_score_cells(ranking, c)),
+                (clean(c.layer), *_how_cell(ranking, c), count(c.n_features), *_score_cells(ranking, c)),
                 tags=("best",) if c.is_best_layer and len(layers) > 1 else (),
                 is_control=bool(c.control),
             )
@@ -122,6 +131,14 @@ def layer_table(ranking: Ranking) -> Table:
         )
         bodies.append((clean(best.source), rows))
     return Table("All layers, from input to output", tuple(columns), tuple(bodies))
+
+
+def _how_column(ranking: Ranking) -> list[Column]:
+    return [Column("Choices", is_name=True)] if compares(ranking) else []
+
+
+def _how_cell(ranking: Ranking, candidate: Candidate) -> list[str]:
+    return [how(ranking, candidate)] if compares(ranking) else []
 
 
 def score_notes(ranking: Ranking) -> list[str]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..results import Candidate, Evaluation, Failure, LayerSimilarity, Ranking, Result, Score, Truth
+from .choices import alarms, choice_notes, how
 from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
 from .study import Study, gather
 from .tables import agreement_key, estimate, higher_is_better, ranks
@@ -18,11 +19,12 @@ from .verdict import Verdict, decide
 WIDTH = 100
 LONGEST = 80  # characters of a name; the saved result has it in full
 MOST_SKIPPED = 5  # unreadable samples that are named
+MOST_NOTES = 5  # sources whose choices are told
 
 
 def ranking_table(ranking: Ranking) -> Table:
     """Each source at its best layer, best first; controls are dim and named as such, ties are marked."""
-    verdict, places = decide(ranking), ranks(ranking)
+    verdict, places, alarmed = decide(ranking), ranks(ranking), alarms(ranking)
     table = _table(f"{shorten(ranking.target.name, 60)}: best layer of each source")
     table.add_column("", justify="right")
     table.add_column("source", overflow="fold", min_width=24)
@@ -36,8 +38,8 @@ def ranking_table(ranking: Ranking) -> Table:
         table.add_row(
             str(places.get(c.source, "")),
             _text(shorten(c.source, LONGEST)),
-            _text(_mark(c, verdict)),
-            _text(c.layer),
+            _text(_mark(c, verdict, alarmed)),
+            _text(", ".join(part for part in (c.layer, how(ranking, c)) if part)),
             score_text(score),
             large(card.n_parameters) if card else MISSING,
             _text(route(step.converter for step in c.path)),
@@ -74,6 +76,7 @@ def truth_table(truth: Truth) -> Table:
 def study_table(study: Study, ranking: Ranking) -> Table:
     """What was estimated of each source beside what training measured, in the order of the ranking."""
     verdict, places = decide(ranking, study.confirmed, study.controls), ranks(ranking)
+    alarmed = alarms(ranking)
     measured = {(row.source, row.strategy): row for row in study.confirmed}
     strategies = dict.fromkeys(row.strategy for truth in study.truths for row in truth.confirmed)
     tested = f", accuracy on {noun(study.split.n_test, 'test sample')}" if strategies else ""
@@ -91,7 +94,7 @@ def study_table(study: Study, ranking: Ranking) -> Table:
         table.add_row(
             str(places.get(c.source, "")),
             _text(shorten(c.source, LONGEST)),
-            _text(_mark(c, verdict)),
+            _text(_mark(c, verdict, alarmed)),
             score_text(score),
             *(MISSING if row is None else f"{percent(row.accuracy)} ± {100 * row.standard_error:.1f}" for row in rows),
             _text(route(step.converter for step in c.path)),
@@ -142,7 +145,7 @@ def print_result(result: Result) -> None:
         said = decide(None, gather(result)[0][0].confirmed, gather(result)[0][0].controls)
         _print(truth_table(result), Text(said.headline), *_failures(result.failures))
         return
-    _print(ranking_table(result), Text(summary(result)), *_remarks(result))
+    _print(ranking_table(result), Text(summary(result)), *_notes(result), *_remarks(result))
 
 
 def print_study(study: Study) -> None:
@@ -153,16 +156,37 @@ def print_study(study: Study) -> None:
         return
     verdict = Text(_sentences(decide(study.ranking, study.confirmed, study.controls)))
     failures = [failure for truth in study.truths for failure in truth.failures]
-    _print("", study_table(study, study.ranking), verdict, *_remarks(study.ranking), *_failures(failures))
+    _print(
+        "",
+        study_table(study, study.ranking),
+        verdict,
+        *_notes(study.ranking),
+        *_remarks(study.ranking),
+        *_failures(failures),
+    )
+
+
+def _notes(ranking: Ranking) -> list[Text]:
+    """What mattered within the best sources."""
+    notes = choice_notes(ranking)
+    shown = [Text(f"- {text}") for text in notes[:MOST_NOTES]]
+    more = len(notes) - MOST_NOTES
+    return shown + ([Text(f"- {noun(more, 'source')} more: see the report")] if more > 0 else [])
 
 
 def _remarks(result: Ranking) -> list[Text]:
-    """Failed sources, warnings and unreadable samples of a ranking."""
+    """Failed sources, warnings, what paths lost beyond their limits, and unreadable samples of a ranking."""
     skipped = [f"unreadable: {shorten(s.sample, 60)} ({shorten(s.reason, 60)})" for s in result.skipped[:MOST_SKIPPED]]
     if len(result.skipped) > MOST_SKIPPED:
         skipped.append(f"unreadable: {len(result.skipped) - MOST_SKIPPED} more, listed in the saved ranking")
     warnings = (Text(f"warning: {clean(text)}", style="yellow") for text in result.warnings)
-    return [*_failures(result.failures), *warnings, *map(Text, skipped)]
+    lost: dict[str, list[str]] = {}
+    for c in result.best():
+        for loss in c.losses:
+            if loss.warning and not c.control:
+                lost.setdefault(loss.warning, []).append(shorten(c.source, 60))
+    losses = (Text(f"lost: {clean(text)} ({listed(names, 3)})", style="yellow") for text, names in lost.items())
+    return [*_failures(result.failures), *warnings, *losses, *map(Text, skipped)]
 
 
 def print_scores(scores: Mapping[str, Score]) -> None:
@@ -224,12 +248,13 @@ def _fold(text: str) -> Text:
     return Text(shorten(text, 22))
 
 
-def _mark(candidate: Candidate, verdict: Verdict) -> str:
+def _mark(candidate: Candidate, verdict: Verdict, alarmed: list[str]) -> str:
     if candidate.control:
         return "twin" if candidate.control == "random" else "raw"
+    warned = "!" if candidate.source in alarmed else ""
     if verdict.leader and candidate.source == verdict.leader.source:
-        return "best"
-    return "tied" if candidate.source in verdict.tied else ""
+        return f"best {warned}".strip()
+    return f"tied {warned}".strip() if candidate.source in verdict.tied else warned
 
 
 def _arrow(ranking: Ranking) -> str:

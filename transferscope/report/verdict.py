@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from ..choices import NOISE
 from ..results import Candidate, Confirmed, Ranking, Score
+from .choices import alarm, chosen_of_many, selection_of
 from .formats import clean, listed, percent, points, shorten, with_error
 
-NOISE = 1.645  # standard errors: a two-sided 90 % interval
 Outcome = Literal["above", "tied", "below", "unknown"]
 
 
@@ -85,7 +86,8 @@ def decide(ranking: Ranking | None, confirmed: Iterable[Confirmed] = (), control
     tied = tuple(name for name, outcome in outcomes.items() if outcome == "tied")
     adding = [c.source for c in sources if _adds(ranking, c)]
     adds = _adds(ranking, leader)
-    details = [_ties(by, outcomes, leader), *_controls(ranking, leader)]
+    details = [_ties(by, outcomes, leader), *_controls(ranking, leader), alarm(ranking)]
+    details.append(chosen_of_many(selection_of(ranking, leader.source)))
     if adds is False and adding:
         details.append(f"Beyond noise above both the raw input and its own random twin: {_names(adding)}.")
     details += _training(measured, leader, control_names)
@@ -132,19 +134,28 @@ def raw_input(ranking: Ranking) -> Candidate | None:
 
 def _adds(ranking: Ranking, candidate: Candidate) -> bool | None:
     """Whether `candidate` is above every control of its own that was ranked."""
-    by = ranking.rank_by
     rivals = [rival for rival in (twin(ranking, candidate.source), raw_input(ranking)) if rival]
-    outcomes = {compare(candidate.scores.get(by), rival.scores.get(by)) for rival in rivals}
+    outcomes = {_outcome(ranking, candidate, rival) for rival in rivals}
     if outcomes & {"tied", "below"}:
         return False
     return None if not outcomes or "unknown" in outcomes else True
+
+
+def _outcome(ranking: Ranking, candidate: Candidate, rival: Candidate) -> Outcome:
+    """Where a source stands against a control: paired where the ranking measured it."""
+    gap = next((g for g in ranking.twins if (g.source, g.twin) == (candidate.source, rival.source)), None)
+    if gap is None or gap.standard_error is None:
+        return compare(candidate.scores.get(ranking.rank_by), rival.scores.get(ranking.rank_by))
+    if gap.beats:
+        return "above"
+    return "below" if gap.gain < -NOISE * gap.standard_error else "tied"
 
 
 def _controls(ranking: Ranking, leader: Candidate) -> list[str]:
     """One sentence per control, and one on a stranger's twin that is as good."""
     by = ranking.rank_by
     own = [("its random-weights twin", twin(ranking, leader.source)), ("the raw input", raw_input(ranking))]
-    said = [_against(by, leader, name, rival) for name, rival in own if rival]
+    said = [_against(by, leader, name, rival, _outcome(ranking, leader, rival)) for name, rival in own if rival]
     missing = [name for name, rival in own if not rival]
     if missing:
         said.append(f"Not ranked beside it: {listed(missing)}; whether it beats that is unknown.")
@@ -159,12 +170,11 @@ def _controls(ranking: Ranking, leader: Candidate) -> list[str]:
     return said
 
 
-def _against(by: str, leader: Candidate, name: str, rival: Candidate) -> str:
+def _against(by: str, leader: Candidate, name: str, rival: Candidate, outcome: Outcome) -> str:
     mine, other = leader.scores[by], rival.scores.get(by)
     if other is None or other.value is None:
         return f"Whether it beats {name} is unknown: {_name(rival)} has no {by}."
     beside = f"({with_error(other.value, other.standard_error)})"
-    outcome = compare(mine, other)
     if outcome == "above":
         return f"It beats {name} {beside} beyond noise."
     if outcome == "tied":
