@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlencode
 
 from ..errors import AdapterError, CorruptSampleError, UnknownNameError
@@ -34,6 +34,14 @@ class Converter(Protocol):
 
     def settings(self) -> Mapping[str, Setting]:
         """Everything that decides the values, for the record and for the cache key."""
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A converter that can tell ahead how long its results will be, so that samples of like length go together."""
+
+    def lengths(self, samples: Sequence[Any]) -> Sequence[int]:
+        """Positions along the time axis of each sample, once it is converted."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,11 @@ class Adapter:
         for converter in self.converters:
             batch = converter(batch, edits)
         return batch
+
+    def lengths(self, samples: Sequence[Any]) -> Sequence[int] | None:
+        """How long each sample will be as model input; None where that is not known ahead."""
+        first = self.converters[0]
+        return first.lengths(samples) if isinstance(first, Measuring) else None
 
     @cached_property
     def path(self) -> tuple[Step, ...]:

@@ -60,6 +60,12 @@ class Tokenize:
             mask[i, : max(1, len(row))] = 1  # an empty text keeps one position, so that means are defined
         return {"input_ids": values, "attention_mask": mask}
 
+    def lengths(self, samples: Sequence[str]) -> list[int]:
+        """Tokens of each text, special ones included; letters tell them badly, and a batch is as long as its longest."""
+        return [
+            min(len(ids), self.spec.max_length) for ids in self._ids([self.spec.prefix + text for text in samples])
+        ]
+
     def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
         made = self.tokenizer(texts, return_attention_mask=False, verbose=False, **options)
         return [list(ids) for ids in made["input_ids"]]

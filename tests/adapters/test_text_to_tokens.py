@@ -114,3 +114,10 @@ def test_an_end_token_that_is_also_the_unknown_one_is_no_unknown_word(tokenizer:
     edits: Counter[str] = Counter()
     Tokenize(spec(closing), [])(["the cat", "dog"], edits)
     assert edits == {"tokens": 3, "tokens_unknown": 0}
+
+
+def test_lengths_are_those_of_the_mask(tokenizer: Any) -> None:
+    texts = ["the cat", "the cat sat on the mat " * 9, "dog", "", "你好 cat"]
+    convert = Tokenize(spec(tokenizer, max_length=20), [])
+    mask = convert(texts, Counter())["attention_mask"]
+    assert convert.lengths(texts) == mask.sum(dim=1).tolist()

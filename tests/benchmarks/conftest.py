@@ -38,7 +38,7 @@ def timed() -> Callable[..., list[float]]:
 
 
 @pytest.fixture(scope="session")
-def written() -> Iterator[list[str]]:
+def written(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """Sections in the order they were measured, and where and with what."""
     sections: list[str] = []
     yield sections
@@ -47,13 +47,18 @@ def written() -> Iterator[list[str]]:
         import scipy
         import torch
 
-        command = f"BENCHMARK_REPORT={path} pytest tests/benchmarks -m benchmark -s"
+        command = f"BENCHMARK_REPORT={path} pytest {measured(request)} -m benchmark -s"
         machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {sys.version.split()[0]}, NumPy "
         machine += f"{np.__version__}, SciPy {scipy.__version__}, torch {torch.__version__}"
-        head = (
-            f"# Speed of scorers and measures\n\nMade by `{command}` on {machine}. Times in seconds, best of a few.\n"
-        )
+        title = "Speed of extraction" if "extraction" in command else "Speed of scorers and measures"
+        head = f"# {title}\n\nMade by `{command}` on {machine}. Times in seconds, best of a few.\n"
         Path(path).write_text("\n".join([head, *sections]))
+
+
+def measured(request: pytest.FixtureRequest) -> str:
+    """The benchmarks that this run was asked for."""
+    asked = [arg for arg in request.config.args if "benchmarks" in arg]
+    return " ".join(os.path.relpath(arg) for arg in asked) or "tests/benchmarks"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+from transferscope.adapters import find_adapter
 from transferscope.errors import CacheError, CorruptSampleError, TargetError, UnknownNameError
 from transferscope.features import extract as extract_module
 from transferscope.features.cache import FeatureCache
 from transferscope.features.extract import Extractor
+from transferscope.features.forward import ahead, pick_precision
 from transferscope.results import SourceCard, Step
-from transferscope.sources import Activation, Inputs, Outputs, Source, WaveformInput
-from transferscope.targets import Target, make_target
+from transferscope.scorers.score import score
+from transferscope.sources import Activation, Inputs, Outputs, Source, WaveformInput, load_source
+from transferscope.targets import Target, load_target, make_target
 
 
 class Words:
@@ -59,6 +62,16 @@ class Letters:
             values[i, : len(text)] = torch.tensor([float(ord(c)) for c in text])
             mask[i, : len(text)] = 1
         return {"values": values, "mask": mask}
+
+    def lengths(self, samples: Sequence[str]) -> list[int] | None:
+        return None
+
+
+class Backwards(Letters):
+    """Says that the longest texts are the shortest."""
+
+    def lengths(self, samples: Sequence[str]) -> list[int]:
+        return [-len(text) for text in samples]
 
 
 class Counting:
@@ -152,7 +165,7 @@ def test_second_run_computes_nothing_and_gives_the_same(cache: FeatureCache) -> 
 
 
 def test_interrupted_run_loses_one_block_at_most(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract_module, "BLOCK", 20)
+    monkeypatch.setitem(extract_module.BLOCKS, "text", 20)
 
     class Stopped(Counting):
         def __call__(self, inputs: Inputs, layers: Sequence[str]) -> Outputs:
@@ -183,6 +196,20 @@ def test_whatever_decides_values_decides_the_cache_entry(cache: FeatureCache) ->
     assert computed(Counting(), pooling="first") == 50
     assert computed(Counting(), path=(replace(Letters.path[0], settings={"scale": 2}),)) == 50
     assert computed(Counting(), texts=["z", *TEXTS[1:]]) == 50
+
+
+@pytest.mark.parametrize(("adapter", "first"), [(Letters(), min), (Backwards(), max)])
+def test_batches_are_of_like_length_as_the_adapter_measures_it(adapter: Letters, first: Any) -> None:
+    seen: list[int] = []
+
+    class Watched(Counting):
+        def __call__(self, inputs: Inputs, layers: Sequence[str]) -> Outputs:
+            seen.append(inputs["values"].shape[1])
+            return super().__call__(inputs, layers)
+
+    found = Extractor(None, batch_size=5).extract(target(TEXTS), source(Watched()), adapter, ROWS)
+    assert seen == sorted(seen, reverse=first is max)
+    np.testing.assert_allclose(found.layers["one"][:, 0], mean_letters(TEXTS), rtol=1e-6)
 
 
 def test_poolings_share_one_forward_pass(cache: FeatureCache) -> None:
@@ -229,6 +256,129 @@ def test_a_person_can_read_what_an_entry_is(cache: FeatureCache) -> None:
     assert key["architecture"] == "counting"
     assert key["path"][0]["converter"] == "letters"
     assert key["n_samples"] == 50
+
+
+def perceptron() -> Source:
+    """Two layers of random weights on padded sequences, and a head."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(1, 64), torch.nn.GELU(), torch.nn.Linear(64, 32))
+
+    def run(inputs: Inputs, layers: Sequence[str]) -> Outputs:
+        one = model[1](model[0](inputs["values"].unsqueeze(-1) / 100))
+        two = model[2](one)
+        every = {"one": Activation(one, "NTC", inputs["mask"]), "two": Activation(two, "NTC", inputs["mask"])}
+        return Outputs({name: every[name] for name in layers}, two.mean(dim=1))
+
+    return replace(source(Counting()), model=model, run=run)
+
+
+def test_bfloat16_gives_nearly_the_same_under_another_key(cache: FeatureCache) -> None:
+    exact = Extractor(cache).extract(target(TEXTS), perceptron(), Letters(), ROWS)
+    rough = Extractor(cache, precision="bfloat16").extract(target(TEXTS), perceptron(), Letters(), ROWS)
+    for name in exact.layers:
+        assert rough.layers[name].dtype == np.float32
+        np.testing.assert_allclose(rough.layers[name], exact.layers[name], atol=0.02)
+        assert np.abs(rough.layers[name] - exact.layers[name]).max() > 1e-6
+    assert rough.source_logits is not None
+    assert rough.source_logits.dtype == np.float32
+    assert {json.loads(path.read_text())["key"]["dtype"] for path in cache.folder.rglob("*.json")} == {
+        "float32",
+        "bfloat16",
+    }
+
+
+@pytest.mark.slow
+def test_scores_of_bfloat16_features_are_within_the_standard_error() -> None:
+    data, minilm = load_target("package:names-amharic"), load_source("package:minilm-l6")
+    rows, layers = np.arange(0, len(data), max(1, len(data) // 300)), ("hidden.1", "hidden.3", "hidden.6")
+    adapter = find_adapter(data, minilm)
+    exact, rough = (
+        Extractor(None, precision=precision).extract(data, minilm, adapter, rows, layers)
+        for precision in ("float32", "bfloat16")
+    )
+    for layer in layers:
+        assert np.abs(rough.layers[layer] - exact.layers[layer]).max() > 1e-6
+        one, other = (score(found.layers[layer], data.labels[rows], ["ridge_loo"]) for found in (exact, rough))
+        assert abs(one["ridge_loo"].value - other["ridge_loo"].value) <= one["ridge_loo"].standard_error
+
+
+def test_auto_is_float32_on_the_cpu_and_an_unknown_precision_is_refused() -> None:
+    assert pick_precision("auto", "cpu") == "float32"
+    with pytest.raises(UnknownNameError, match="precision"):
+        Extractor(None, precision="float61").extract(target(TEXTS), perceptron(), Letters(), ROWS)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("auto", 0.02)])
+def test_a_gpu_gives_what_the_cpu_gives(precision: str, tolerance: float, cache: FeatureCache) -> None:
+    here = Extractor(None, batch_size=7).extract(target(TEXTS), perceptron(), Letters(), ROWS)
+    there = Extractor(cache, "cuda", 7, ("mean", "last"), precision=precision).extract(
+        target(TEXTS), perceptron(), Letters(), ROWS
+    )
+    for name in here.layers:
+        np.testing.assert_allclose(there.layers[name], here.layers[name], atol=tolerance)
+    np.testing.assert_allclose(there.source_logits, here.source_logits, atol=tolerance)
+    (entry, *_) = cache.folder.rglob("*.json")
+    assert json.loads(entry.read_text())["key"]["dtype"] == pick_precision(precision, "cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_for_a_gpu_wait_in_pinned_memory() -> None:
+    batches = [("first", {"values": torch.ones(2)}), ("last", None)]
+    (_, inputs), (_, none) = ahead(iter(batches), "cuda")
+    assert inputs["values"].is_pinned()
+    assert none is None
+
+
+def test_batches_are_prepared_ahead_in_order_and_an_error_arrives_where_it_belongs() -> None:
+    def batches() -> Iterator[tuple[int, Inputs | None]]:
+        yield from ((i, None) for i in range(5))
+        raise CorruptSampleError("row 5", "torn")
+
+    seen: list[int] = []
+    with pytest.raises(CorruptSampleError, match="row 5"):
+        seen.extend(number for number, _ in ahead(batches(), "cpu"))
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_layers_are_read_when_asked_for_and_a_file_that_is_gone_is_named(cache: FeatureCache) -> None:
+    found = Extractor(cache).extract(target(TEXTS), source(Counting()), Letters(), ROWS)
+    assert list(found.layers) == ["one", "two"]
+    assert len(found.layers) == 2
+    assert "three" not in found.layers
+    (data,) = cache.folder.rglob("*.safetensors")
+    data.unlink()
+    with pytest.raises(CacheError, match=data.name):
+        found.layers["one"]
+
+
+def test_weights_that_are_computed_on_access_are_counted_and_run() -> None:
+    model = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(1, 3, 1))
+
+    def run(inputs: Inputs, layers: Sequence[str]) -> Outputs:
+        return Outputs({"one": Activation(model(inputs["values"].unsqueeze(1)), "NCT", inputs["mask"])})
+
+    normed = replace(source(Counting()), model=model, run=run)
+    found = Extractor(None).extract(target(TEXTS), normed, Letters(), ROWS, ["one"])
+    assert found.layers["one"].shape == (50, 3)
+    assert found.flops
+
+
+def test_flops_are_counted_once_over_an_interruption(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(extract_module.BLOCKS, "text", 20)
+    linear = torch.nn.Linear(1, 3)
+
+    def run(inputs: Inputs, layers: Sequence[str]) -> Outputs:
+        return Outputs({"one": Activation(linear(inputs["values"].unsqueeze(-1)), "NTC", inputs["mask"])})
+
+    same = replace(source(Counting()), run=run)
+    part = Extractor(cache).extract(target(TEXTS), same, Letters(), ROWS[:20], ["one"])
+    whole = Extractor(cache).extract(target(TEXTS), same, Letters(), ROWS, ["one"])
+    assert whole.flops == part.flops
+    entries = [json.loads(path.read_text())["notes"]["flops"] for path in cache.folder.rglob("*.json")]
+    assert sum(flops is not None for flops in entries) == 1
 
 
 def test_flops_are_those_of_one_sample() -> None:

@@ -24,7 +24,7 @@ def test_is_that_of_all_features_at_once(
     picture_folder: Path, tiny_models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = f"imagefolder:{picture_folder}"
-    monkeypatch.setattr(room, "BLOCK", 8)
+    monkeypatch.setattr(room, "BLOCKS", dict.fromkeys(room.BLOCKS, 8))
     asked: list[tuple[str, int]] = []
     extract = Extractor.extract
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from ..storage import cache_dir, write_cache
 FORMAT = 3  # of an entry; a change of what is stored or how it is computed must raise it
 
 
-def block_key(card: SourceCard, path: Sequence[Step], digests: Sequence[bytes], pooling: str) -> dict[str, Any]:
+def block_key(
+    card: SourceCard, path: Sequence[Step], digests: Sequence[bytes], pooling: str, precision: str = "float32"
+) -> dict[str, Any]:
     """Everything that decides a block's values. Leaving a term out means reading another run's features.
 
     Batch size, device and prefetching stay out: they do not change values beyond rounding. So do the layers:
@@ -38,7 +41,7 @@ def block_key(card: SourceCard, path: Sequence[Step], digests: Sequence[bytes], 
         "samples_sha256": hashlib.sha256(b"".join(digests)).hexdigest(),
         "n_samples": len(digests),
         "pooling": pooling,
-        "dtype": "float32",
+        "dtype": precision,
     }
 
 
@@ -59,26 +62,30 @@ class FeatureCache:
         """The cache in the user's cache folder."""
         return cls(cache_dir() / "features")
 
-    def read(self, key: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """Arrays and notes of the block, or None if it was never finished.
+    def find(self, key: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]] | None:
+        """Notes of the block and the names of its arrays, or None if it was never finished.
 
         Raises
         ------
         CacheError
             If a file is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         data, notes = self._files(key)
         if not notes.exists():  # written last: without it the block was never finished
             return None
-        try:
-            return load_file(data), json.loads(notes.read_text())["notes"]
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise CacheError(
-                f"the cached features {data} are damaged ({error}); delete that file and run again."
-            ) from None
+        with _opened(data) as arrays:
+            return json.loads(notes.read_text())["notes"], frozenset(arrays.keys())
+
+    def array(self, key: Mapping[str, Any], name: str) -> np.ndarray:
+        """One array of a block, the only one that is read.
+
+        Raises
+        ------
+        CacheError
+            If the file is gone or damaged.
+        """
+        with _opened(self._files(key)[0]) as arrays:
+            return arrays.get_tensor(name)
 
     def write(self, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]) -> None:
         """Store a finished block; a reader sees all of it or nothing."""
@@ -92,3 +99,17 @@ class FeatureCache:
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
         folder = self.folder / name[:2]
         return folder / f"{name}.safetensors", folder / f"{name}.json"
+
+
+@contextmanager
+def _opened(data: Path) -> Iterator[Any]:
+    """A block's arrays; opening it reads and checks names and sizes alone."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(data, framework="numpy") as arrays:
+            yield arrays
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CacheError(
+            f"the cached features {data} are damaged ({error}); delete that file and run again."
+        ) from None

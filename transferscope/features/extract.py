@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..adapters import Adapter
-from ..errors import CorruptSampleError, TargetError, TransferScopeError, UnknownNameError
+from ..errors import CorruptSampleError, TargetError, UnknownNameError
 from ..progress import Progress, silent
 from ..results import Skipped
 from ..sources import Inputs, Source
 from ..targets import Target, Waveform
 from .cache import FeatureCache, block_key
-from .pooling import pool
+from .forward import LOGITS, Run, ahead, pick_device, pick_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK = 256  # samples computed and cached together: what an interruption can lose at most
-_LOGITS = "source_logits"
+__all__ = ["BLOCKS", "Extractor", "Features", "pick_device"]
+
+# samples computed and cached together: what an interruption can lose at most. Texts are sorted within it
+BLOCKS = {"image": 256, "audio": 256, "text": 1024}
+PADDED, FEWEST = 1.1, 8  # a batch's positions over its real ones, and the part of the batch size that it has anyway
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Features:
     Attributes
     ----------
     pooled : Mapping[str, Mapping[str, ndarray of shape (n_samples, n_features), float32]]
-        By pooling, then by layer from input to output.
+        By pooling, then by layer from input to output. With a cache a layer is read from it each time it is asked
+        for, so that memory holds the layers in use and no others.
     source_logits : ndarray of shape (n_samples, n_source_classes), float32, or None
         What the source head says.
     rows : ndarray of shape (n_samples,), int64
@@ -46,7 +50,7 @@ class Features:
     seconds : float
         Decoding, adapting and the forward passes, as first measured (a cached block keeps its time).
     flops : float or None
-        Of one sample's forward pass, averaged over the first batch of each block.
+        Of one sample's forward pass, averaged over one batch of middling length.
     """
 
     pooled: Mapping[str, Mapping[str, np.ndarray]]
@@ -63,12 +67,36 @@ class Features:
         return next(iter(self.pooled.values()))
 
 
-class _Block(NamedTuple):
+@dataclass
+class _Block:
     """Rows that are computed and cached together."""
 
     rows: np.ndarray
-    arrays: dict[str, dict[str, np.ndarray]]  # by pooling, then by layer
-    notes: dict[str, Any]
+    keys: dict[str, dict[str, Any]]  # by pooling
+    layers: tuple[str, ...]  # to compute
+    notes: dict[str, Any] = field(default_factory=dict)  # empty until it is computed or found
+    names: frozenset[str] = frozenset()  # of its arrays; none if no sample could be read
+    read: Callable[[str, str], np.ndarray] | None = None  # by pooling and name
+    edits: Counter[str] = field(default_factory=Counter)
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Joined(Mapping[str, np.ndarray]):
+    """Layers by name, put together of blocks whenever one is asked for: only what is in use is in memory."""
+
+    def __init__(self, names: Sequence[str], read: Sequence[Callable[[str], np.ndarray]]) -> None:
+        self.names, self.read = tuple(names), tuple(read)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.names:
+            raise KeyError(name)
+        return np.concatenate([read(name) for read in self.read])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass
@@ -78,7 +106,8 @@ class Extractor:
     Attributes
     ----------
     cache : FeatureCache or None
-        None computes everything anew.
+        None computes everything anew and keeps it in memory; with a cache memory does not grow with the number of
+        samples, but for `Features.source_logits`, row numbers and digests.
     device : str
         "cpu", "cuda" or "mps".
     batch_size : int
@@ -89,6 +118,9 @@ class Extractor:
         Raise at the first unreadable sample instead of skipping it.
     progress : Progress
         Told of finished samples.
+    precision : {"auto", "float32", "bfloat16"}
+        bfloat16 is torch's autocast; "auto" takes it on CUDA devices that compute in it. Features are pooled in, and
+        kept as, float32, under another key for each precision.
     """
 
     cache: FeatureCache | None = field(default_factory=FeatureCache.default)
@@ -97,6 +129,7 @@ class Extractor:
     poolings: tuple[str, ...] = ("mean",)
     strict: bool = False
     progress: Progress = silent
+    precision: str = "auto"
 
     def extract(
         self, target: Target, source: Source, adapter: Adapter, rows: np.ndarray, layers: Sequence[str] | None = None
@@ -117,98 +150,119 @@ class Extractor:
             if layer not in source.card.layers:
                 raise UnknownNameError(f"layer of {source.card.name}", layer, source.card.layers)
         rows = np.sort(rows)
-        task = f"{source.card.name} on {target.name}"
-        blocks = []
-        self.progress(task, 0, len(rows))
-        for start in range(0, len(rows), BLOCK):
-            part = rows[start : start + BLOCK]
-            blocks.append(self._block(target, source, adapter, part, wanted))
-            self.progress(task, start + len(part), len(rows))
+        precision = pick_precision(self.precision, self.device)
+        size = BLOCKS[target.modality]
+        blocks = [
+            self._find(target, source, adapter, rows[start : start + size], wanted, precision)
+            for start in range(0, len(rows), size)
+        ]
+        self._compute(target, source, adapter, blocks, precision)
         return self._join(target, blocks, wanted)
 
-    def _block(
-        self, target: Target, source: Source, adapter: Adapter, rows: np.ndarray, layers: tuple[str, ...]
-    ) -> _Block:
-        """One block, from the cache where all of it is there."""
-        digests = [target.digests[row] for row in rows]
-        keys = {how: block_key(source.card, adapter.path, digests, how) for how in self.poolings}
-        found = {how: self.cache.read(key) if self.cache else None for how, key in keys.items()}
-        have: list[set[str]] = [set(entry[1]["layers"]) if entry else set() for entry in found.values()]
-        if not all(known.issuperset(layers) for known in have):
-            every = tuple(layer for layer in source.card.layers if layer in set(layers).union(*have))
-            arrays, notes = self._compute(target, source, adapter, rows, every)
-            found = {how: (arrays[how], notes) for how in self.poolings}
-            for how, key in keys.items():
-                if self.cache:
-                    self.cache.write(key, *found[how])
-        entries = {how: entry for how, entry in found.items() if entry is not None}
-        notes = entries[self.poolings[0]][1]
-        if self.strict and notes["skipped"]:
-            position, reason = notes["skipped"][0]
-            raise CorruptSampleError(target.samples.describe(int(rows[position])), reason)
-        return _Block(rows, {how: arrays for how, (arrays, _) in entries.items()}, notes)
-
-    def _compute(
-        self, target: Target, source: Source, adapter: Adapter, rows: np.ndarray, layers: tuple[str, ...]
-    ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Any]]:
-        """One forward pass over `rows`; arrays come back by pooling, in the order of the rows that could be read."""
-        import torch
-
-        started = time.perf_counter()
-        edits: Counter[str] = Counter()
-        skipped: list[tuple[int, str]] = []
-        positions: list[int] = []
-        parts: dict[str, list[dict[str, Tensor]]] = {how: [] for how in self.poolings}
-        flops: float | None = None
-        source.model.to(self.device).eval()
-        with torch.inference_mode():
-            for part, inputs in _ahead(self._batches(target, adapter, rows, edits, skipped)):
-                moved = {name: value.to(self.device) for name, value in inputs.items()}
-                if flops is None:
-                    flops, outputs = _count_flops(source, moved, layers, len(part))
-                else:
-                    outputs = source.run(moved, layers)
-                for how in self.poolings:
-                    pooled = {name: pool(outputs.layers[name], how) for name in layers}
-                    if outputs.logits is not None:
-                        pooled[_LOGITS] = outputs.logits
-                    parts[how].append({name: value.float().cpu() for name, value in pooled.items()})
-                positions += part
-        order = np.argsort(positions)
-        arrays = {
-            how: {
-                name: torch.cat([part[name] for part in found]).numpy()[order] for name in (found[0] if found else ())
-            }
-            for how, found in parts.items()
-        }
-        seconds = time.perf_counter() - started
-        notes = {"layers": layers, "edits": dict(edits), "skipped": skipped, "flops": flops, "seconds": seconds}
-        return arrays, notes
-
-    def _batches(
+    def _find(
         self,
         target: Target,
+        source: Source,
         adapter: Adapter,
         rows: np.ndarray,
-        edits: Counter[str],
-        skipped: list[tuple[int, str]],
-    ) -> Iterator[tuple[list[int], Inputs]]:
-        """Positions in `rows` and model inputs, batch by batch; sounds and texts of like length go together."""
-        # sorting needs samples in memory: a whole block of texts, a few batches of sounds, one batch of pictures
-        window = {"text": len(rows), "audio": 4 * self.batch_size, "image": self.batch_size}[target.modality]
-        for start in range(0, len(rows), window):
-            loaded: list[tuple[int, Any]] = []
-            for position in range(start, min(start + window, len(rows))):
-                try:
-                    loaded.append((position, target.samples[int(rows[position])]))
-                except CorruptSampleError as error:
-                    if self.strict:
-                        raise
-                    skipped.append((position, error.reason))
-            loaded.sort(key=lambda pair: _length(pair[1]))
-            for first in range(0, len(loaded), self.batch_size):
-                batch = loaded[first : first + self.batch_size]
-                yield [position for position, _ in batch], adapter.prepare([sample for _, sample in batch], edits)
+        layers: tuple[str, ...],
+        precision: str,
+    ) -> _Block:
+        """One block, with its notes where all of it is in the cache."""
+        digests = [target.digests[row] for row in rows]
+        keys = {how: block_key(source.card, adapter.path, digests, how, precision) for how in self.poolings}
+        found = [self.cache.find(key) if self.cache else None for key in keys.values()]
+        have: list[set[str]] = [set(entry[0]["layers"]) if entry else set() for entry in found]
+        every = tuple(layer for layer in source.card.layers if layer in set(layers).union(*have))
+        block = _Block(rows, keys, every)
+        if found[0] and all(known.issuperset(layers) for known in have):
+            self._finish(target, block, *found[0])
+        return block
+
+    def _finish(
+        self,
+        target: Target,
+        block: _Block,
+        notes: dict[str, Any],
+        names: frozenset[str],
+        arrays: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    ) -> None:
+        """Enter what is known of a computed or cached block; without a cache its arrays stay in memory."""
+        cache = self.cache
+        if self.strict and notes["skipped"]:
+            position, reason = notes["skipped"][0]
+            raise CorruptSampleError(target.samples.describe(int(block.rows[position])), reason)
+        block.notes, block.names = notes, names
+        if cache is not None:
+            block.read = lambda how, name: cache.array(block.keys[how], name)
+        elif arrays is not None:
+            block.read = lambda how, name: arrays[how][name]
+
+    def _compute(
+        self, target: Target, source: Source, adapter: Adapter, blocks: Sequence[_Block], precision: str
+    ) -> None:
+        """One forward pass over the blocks that are not at hand; each is kept as soon as it is complete."""
+        task = f"{source.card.name} on {target.name}"
+        missing = [block for block in blocks if not block.notes]
+        total = sum(len(block.rows) for block in blocks)
+        done = total - sum(len(block.rows) for block in missing)
+        self.progress(task, done, total)
+        if not missing:
+            return
+        run = Run(source, missing[0].layers, self.poolings, self.device, precision)
+        count = not any(block.notes.get("flops") for block in blocks)
+        started = time.perf_counter()
+        tables: list[Tensor] = []
+        positions: list[int] = []
+        flops: float | None = None
+        for block, part, inputs in ahead(self._batches(target, adapter, missing), self.device):
+            if inputs is not None:
+                run.layers = block.layers
+                # of a block's batches, which may be sorted by length, the middle one costs most like the average
+                middle = len(positions) <= len(block.rows) // 2 < len(positions) + len(part)
+                table, counted = run.batch(inputs, count=count and middle)
+                flops, count = (counted, False) if counted is not None else (flops, count)
+                tables.append(table)
+                positions += part
+                continue
+            arrays = run.arrays(tables, np.argsort(positions))
+            seconds = time.perf_counter() - started
+            notes = {
+                "layers": block.layers, "edits": dict(block.edits), "skipped": block.skipped, "flops": flops,
+                "seconds": seconds,
+            }  # fmt: skip
+            for how, key in block.keys.items():
+                if self.cache:
+                    self.cache.write(key, arrays[how], notes)
+            self._finish(target, block, notes, frozenset(arrays[self.poolings[0]]), arrays)
+            done += len(block.rows)
+            self.progress(task, done, total)
+            tables, positions, flops, started = [], [], None, time.perf_counter()
+
+    def _batches(
+        self, target: Target, adapter: Adapter, blocks: Sequence[_Block]
+    ) -> Iterator[tuple[_Block, list[int], Inputs | None]]:
+        """Positions in a block and model inputs, batch by batch, and None for the inputs after a block's last.
+
+        Sounds and texts of like length go together.
+        """
+        for block in blocks:
+            rows = block.rows
+            # sorting needs samples in memory: a block of texts, a few batches of sounds, one batch of pictures
+            window = {"text": len(rows), "audio": 4 * self.batch_size, "image": self.batch_size}[target.modality]
+            for start in range(0, len(rows), window):
+                loaded: list[tuple[int, Any]] = []
+                for position in range(start, min(start + window, len(rows))):
+                    try:
+                        loaded.append((position, target.samples[int(rows[position])]))
+                    except CorruptSampleError as error:
+                        if self.strict:
+                            raise
+                        block.skipped.append((position, error.reason))
+                for batch in _alike(loaded, adapter, self.batch_size):
+                    inputs = adapter.prepare([sample for _, sample in batch], block.edits)
+                    yield block, [position for position, _ in batch], inputs
+            yield block, [], None
 
     def _join(self, target: Target, blocks: Sequence[_Block], layers: tuple[str, ...]) -> Features:
         """Put blocks together."""
@@ -221,20 +275,19 @@ class Extractor:
             skipped += [
                 Skipped(target.samples.describe(int(block.rows[p])), reason) for p, reason in block.notes["skipped"]
             ]
-        filled = [block.arrays for block in blocks if block.arrays[self.poolings[0]]]
+        filled = [(block.read, block.names) for block in blocks if block.read is not None and block.names]
         if not filled:
             raise TargetError(
                 f"{target.name}: none of {len(skipped)} samples can be read; the first: "
                 f"{skipped[0].sample} ({skipped[0].reason})."
             )
-        first = [arrays[self.poolings[0]] for arrays in filled]
+        readers = [read for read, _ in filled]
         flops = [block.notes["flops"] for block in blocks if block.notes["flops"]]
+        pooled = {how: Joined(layers, [partial(read, how) for read in readers]) for how in self.poolings}
+        logits = [read(self.poolings[0], LOGITS) for read, names in filled if LOGITS in names]
         return Features(
-            pooled={
-                how: {name: np.concatenate([arrays[how][name] for arrays in filled]) for name in layers}
-                for how in self.poolings
-            },
-            source_logits=np.concatenate([arrays[_LOGITS] for arrays in first]) if _LOGITS in first[0] else None,
+            pooled=pooled,
+            source_logits=np.concatenate(logits) if logits else None,
             rows=np.concatenate(kept),
             edits=dict(edits),
             skipped=tuple(skipped),
@@ -243,39 +296,25 @@ class Extractor:
         )
 
 
-def pick_device(device: str = "auto") -> str:
-    """`auto` is CUDA where there is one, else Apple's MPS, else the CPU; any other name is checked and returned.
+def _alike(loaded: list[tuple[int, Any]], adapter: Adapter, most: int) -> Iterator[list[tuple[int, Any]]]:
+    """Batches of at most `most` samples of like length; pictures count as equal.
 
-    Raises
-    ------
-    UnknownNameError
-        If it is none of these.
-    TransferScopeError
-        If this machine, or this build of torch, has no such device.
+    Where the adapter measures samples, a batch ends before one that would make padding more than a share of it.
     """
-    import torch
-
-    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
-    if device == "auto":
-        return next(kind for kind, count in counts.items() if count)
-    kind, _, number = device.partition(":")
-    if kind not in counts or not (number or "0").isdecimal():
-        raise UnknownNameError("device", device, ["auto", *counts])
-    if int(number or 0) >= counts[kind]:
-        raise TransferScopeError(
-            f"device {device!r} is not here: torch {torch.__version__} sees {counts[kind]} of kind {kind}; use "
-            "--device auto, or install a build of torch for that device."
-        )
-    return device
-
-
-def _count_flops(source: Source, inputs: Inputs, layers: Sequence[str], n_samples: int) -> tuple[float, Any]:
-    """Run one batch under torch's own counter; operations without a formula there (an LSTM's) count as zero."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        outputs = source.run(inputs, layers)
-    return counter.get_total_flops() / n_samples, outputs
+    samples = [sample for _, sample in loaded]
+    measured = adapter.lengths(samples)
+    lengths = measured or [_length(sample) for sample in samples]
+    batch: list[tuple[int, Any]] = []
+    real = 0
+    for place in np.argsort(lengths, kind="stable"):
+        real += lengths[place]
+        wasteful = measured and len(batch) >= most // FEWEST and (len(batch) + 1) * lengths[place] > PADDED * real
+        if batch and (wasteful or len(batch) == most):
+            yield batch
+            batch, real = [], lengths[place]
+        batch.append(loaded[place])
+    if batch:
+        yield batch
 
 
 def _length(sample: Any) -> int:
@@ -283,12 +322,3 @@ def _length(sample: Any) -> int:
     if isinstance(sample, str):
         return len(sample)
     return sample.samples.shape[-1] if isinstance(sample, Waveform) else 0
-
-
-def _ahead(batches: Iterator[tuple[list[int], Inputs]]) -> Iterator[tuple[list[int], Inputs]]:
-    """Prepare the next batch in a thread while the caller computes with this one."""
-    with ThreadPoolExecutor(max_workers=1) as pool_of_one:
-        coming = pool_of_one.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool_of_one.submit(next, batches, None)
-            yield batch

@@ -19,7 +19,7 @@ def pool(activation: Activation, how: str = "mean") -> Tensor:
     Parameters
     ----------
     activation : Activation
-        Maps (NCHW, NHWC), sequences (NTC, NCT) or vectors (NC).
+        Maps (NCHW, NHWC), sequences (NTC, NCT) or vectors (NC); half precision is pooled in float32.
     how : {"mean", "first", "last"}
         "mean": over all positions of a map, or over the real ones of a sequence (padding and leading
         class tokens left out). "first": a sequence's first real position, such as a class token. "last": its last
@@ -33,6 +33,8 @@ def pool(activation: Activation, how: str = "mean") -> Tensor:
     if how not in POOLINGS:
         raise UnknownNameError("pooling", how, POOLINGS)
     values, layout = activation.values, activation.layout
+    if values.is_floating_point() and values.dtype.itemsize < 4:
+        values = values.float()
     if layout == "NC":
         return values
     if layout == "NCHW":
@@ -46,8 +48,9 @@ def pool(activation: Activation, how: str = "mean") -> Tensor:
     values = values[:, activation.skip :]
     if activation.mask is None:
         return values.mean(dim=1)
-    mask = activation.mask[:, activation.skip :].to(values.dtype).unsqueeze(-1)
-    return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    mask = activation.mask[:, activation.skip :].to(values.dtype)
+    total = (mask.unsqueeze(1) @ values).squeeze(1)  # a product writes no masked copy of the values
+    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def _end(values: Tensor, mask: Tensor | None, *, last: bool) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from ..adapters import find_adapter
 from ..errors import SourceError
 from ..features.cache import FeatureCache
-from ..features.extract import BLOCK, Extractor, pick_device
+from ..features.extract import BLOCKS, Extractor, pick_device
 from ..progress import Progress, silent
 from ..results import LayerSimilarity
 from ..similarity.layer_cka import LayerCKA
@@ -62,9 +62,10 @@ def compare_layers(
     adapters = [find_adapter(target, source) for source in loaded]
     found, n_samples = LayerCKA(), 0
     task = f"layers on {target.name}"
-    for start in range(0, len(rows), BLOCK):
+    size = BLOCKS[target.modality]
+    for start in range(0, len(rows), size):
         progress(task, start, len(rows))
-        block = rows[start : start + BLOCK]
+        block = rows[start : start + size]
         both = [extractor.extract(target, s, a, block) for s, a in zip(loaded, adapters, strict=True)]
         found.update(both[0].layers, both[1].layers)
         n_samples += len(both[0].rows)
