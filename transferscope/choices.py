@@ -29,9 +29,8 @@ class Selection:
     n_candidates: int  # that were compared
     tied_layers: tuple[str, ...]  # within `NOISE` paired standard errors of the best, it among them; the rest as there
     layer_shares: Mapping[str, float]  # how often each layer was the best with a block left out; a share, if above 0
-    optimism: (
-        float | None
-    )  # by how much the best of so many looks better than it is, on the same samples; None: unknown
+    # by how much the best of so many looks better than it is, on the same samples; None: unknown
+    optimism: float | None
 
 
 @dataclass(frozen=True)

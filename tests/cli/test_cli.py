@@ -143,6 +143,9 @@ def test_layers_of_two_sources(picture_folder: Path, tiny_models: str, tmp_path:
 def test_listings() -> None:
     assert "package:minilm-l6" in run_here("sources").stdout
     assert {row["scorer"] for row in json.loads(run_here("scorers", "--json").stdout)} >= {"logme", "h_score", "leep"}
+    converters = {row["converter"]: row for row in json.loads(run_here("converters", "--json").stdout)}
+    assert converters["waveform->image"]["waveform->image?channels="].split(" | ")[:2] == ["repeat", "deltas"]
+    assert "waveform->image?channels=: repeat | deltas" in run_here("converters").stdout
     assert {row["measure"] for row in json.loads(run_here("measures", "--json").stdout)} >= {"cka_linear", "otdd"}
     assert "misleads: " in run_here("measures").stdout
     done = run_here("doctor")

@@ -72,7 +72,7 @@ def test_tied_layers_are_named_as_ranges(ranking: Ranking, make: SimpleNamespace
         (0.004, 0.012, "changed ridge_loo by +0.004 ± 0.012: no measurable gain."),
         (0.04, 0.012, "changed ridge_loo by +0.040 ± 0.012: a gain beyond noise."),
         (-0.04, 0.012, "changed ridge_loo by -0.040 ± 0.012: a loss beyond noise."),
-        (None, None, "is unknown, since no alignment (none) was not ranked beside it."),
+        (None, None, "is unknown, since align=none was not ranked beside it."),
     ],
 )
 def test_a_closed_distance_stands_beside_the_score(

@@ -63,7 +63,7 @@ def rank(
     pooling: Annotated[list[str] | None, typer.Option(help="mean, first or last (repeat to compare).")] = None,
     adapter: Annotated[
         list[str] | None,
-        typer.Option(help="CONVERTER?OPTION=VALUE, such as waveform->image?channels=deltas, or all (repeat)."),
+        typer.Option(help="CONVERTER?OPTION=VALUE as of `transferscope converters`, or all (repeat to compare)."),
     ] = None,
     twins: Annotated[bool, typer.Option(help="Rank each source's random-weights twin beside it.")] = True,
     source_data: Annotated[
@@ -73,6 +73,7 @@ def rank(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16, or auto: bfloat16 on CUDA only.")] = "auto",
     strict: Annotated[bool, typer.Option(help="Fail at the first unreadable sample instead of skipping it.")] = False,
     trust_remote_code: TrustOption = False,
     out: OutOption = Path("ranking.json"),
@@ -258,21 +259,27 @@ def sources(
 
 
 @app.command()
+def converters(as_json: JsonOption = False) -> None:
+    """List what turns one kind of data into another, and the options that --adapter takes."""
+    from .listings import list_converters
+
+    _entries(list_converters(), as_json)
+
+
+@app.command()
 def scorers(as_json: JsonOption = False) -> None:
     """List every scorer: direction, range, needs, when it misleads, paper."""
-    from .listings import list_scorers, print_entries
+    from .listings import list_scorers
 
-    rows = list_scorers()
-    _print_json(rows) if as_json else print_entries(rows)
+    _entries(list_scorers(), as_json)
 
 
 @app.command()
 def measures(as_json: JsonOption = False) -> None:
     """List every measure of similarity and discrepancy: direction, range, cost, when it misleads, paper."""
-    from .listings import list_measures, print_entries
+    from .listings import list_measures
 
-    rows = list_measures()
-    _print_json(rows) if as_json else print_entries(rows)
+    _entries(list_measures(), as_json)
 
 
 @app.command()
@@ -373,6 +380,12 @@ def _print_json(data: Any) -> None:
     from pydantic_core import to_json
 
     print(to_json(data, indent=1).decode())
+
+
+def _entries(rows: list[dict[str, Any]], as_json: bool) -> None:
+    from .listings import print_entries
+
+    _print_json(rows) if as_json else print_entries(rows)
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:

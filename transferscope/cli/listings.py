@@ -1,4 +1,4 @@
-"""What can be named: sources, scorers; and one source described."""
+"""What can be named: sources, converters, scorers, measures; and one source described."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ def describe_source(spec: str, trust_remote_code: bool) -> list[dict[str, Any]]:
 
     card = asdict(load_source(spec, trust_remote_code=trust_remote_code).card)
     return [{"field": name, "value": _plain(value)} for name, value in card.items() if value is not None]
+
+
+def list_converters() -> list[dict[str, Any]]:
+    """One row per converter: what it makes, and what can be chosen for --adapter."""
+    import inspect
+
+    from ..adapters import CONVERTERS
+
+    return [
+        {
+            "converter": edge.name,
+            "makes": (inspect.getdoc(edge.build) or "").partition("\n")[0].replace("``", ""),
+            **{f"{edge.name}?{name}=": " | ".join(values) for name, values in edge.options.items()},
+            "paper": edge.reference,
+        }
+        for edge in CONVERTERS.values()
+    ]
 
 
 def list_scorers() -> list[dict[str, Any]]:

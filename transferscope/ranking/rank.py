@@ -59,6 +59,7 @@ def rank(
     seed: int = 0,
     device: str = "auto",
     batch_size: int = 32,
+    precision: str = "auto",
     cache: FeatureCache | None = None,
     strict: bool = False,
     trust_remote_code: bool = False,
@@ -98,7 +99,7 @@ def rank(
         Use a stratified sample of the target of at most this size.
     seed : int, default=0
         Of the split and of the twins' weights.
-    device, batch_size, cache, strict, progress
+    device, batch_size, precision, cache, strict, progress
         See `Extractor`; `cache` None is the default cache folder.
     trust_remote_code : bool, default=False
         Let hub repositories run their own code.
@@ -127,7 +128,8 @@ def rank(
     target = load_target(target)
     split = split_target(target, seed=seed, max_samples=max_samples)
     device = pick_device(device)
-    extractor = Extractor(cache or FeatureCache.default(), device, batch_size, asked.poolings, strict, progress)
+    where = cache or FeatureCache.default()
+    extractor = Extractor(where, device, batch_size, asked.poolings, strict, progress, precision)
     study = _Study(Plan(target, split, single, rank_by, asked, extractor, seed), trust_remote_code)
     paired = [twin_of(spec) for spec in specs if twins and _has_twin(spec)]
     everything = [RAW_OF_MODALITY[target.modality], *specs, *paired]

@@ -167,7 +167,7 @@ def _alignment(found: Alignment, by: str) -> str:
     verb = "closed" if found.after < found.before else "widened"
     said = f"{found.align} {verb} the distance ({found.measure}) from {number(found.before)} to {number(found.after)}"
     if found.gain is None:
-        return f"{said}; what that did to {by} is unknown, since no alignment (none) was not ranked beside it."
+        return f"{said}; what that did to {by} is unknown, since align=none was not ranked beside it."
     change = _signed(found.gain, found.standard_error)
     if found.standard_error is None:
         verdict = "its noise is unknown"

@@ -77,9 +77,8 @@ def _sum(conv: Any, scale: Tensor, shift: Tensor) -> None:
 
     with torch.no_grad():
         sides = [4 * kernel * step for kernel, step in zip(conv.kernel_size, conv.dilation, strict=True)]
-        gray = (
-            torch.rand(1, 1, *sides, generator=torch.Generator().manual_seed(0)) - 0.5
-        )  # to compare before and after
+        # to compare before and after
+        gray = torch.rand(1, 1, *sides, generator=torch.Generator().manual_seed(0)) - 0.5
         colours = gray * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
         expected = conv(colours)
         weight = conv.weight * scale.view(1, -1, 1, 1)
