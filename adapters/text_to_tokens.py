@@ -61,7 +61,7 @@ class Tokenize:
         return {"input_ids": values, "attention_mask": mask}
 
     def lengths(self, samples: Sequence[str]) -> list[int]:
-        """Tokens of each text, special ones included; letters tell them badly, and a batch is as long as its longest."""
+        """Tokens of each text, special ones included: a batch is as long as its longest, which letters tell badly."""
         return [
             min(len(ids), self.spec.max_length) for ids in self._ids([self.spec.prefix + text for text in samples])
         ]
