@@ -221,6 +221,7 @@ def test_wrong_sources(source: str, says: str, picture_folder: Path, tiny_models
         (("--scorer", "logmee"), "Did you mean 'logme'"),
         (("--layer", "nowhere"), "nowhere"),
         (("--pooling", "men"), "Did you mean 'mean'"),
+        (("--precision", "half"), "no precision named 'half'"),
         (("--source-data", "x"), "SOURCE=TARGET"),
         (("--device", "tpu"), "no device named 'tpu'. Did you mean 'cpu'?"),
         (("--device", "cuda:99"), "device 'cuda:99' is not here"),

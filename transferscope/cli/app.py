@@ -87,8 +87,8 @@ def rank(
         ranking = rank_sources(
             target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling or "mean",
             adapters=adapter or (), twins=twins, source_data=_pairs(source_data or []), max_samples=max_samples,
-            seed=seed, device=device, batch_size=batch_size, strict=strict, trust_remote_code=trust_remote_code,
-            progress=progress, command=_command(),
+            seed=seed, device=device, batch_size=batch_size, precision=precision, strict=strict,
+            trust_remote_code=trust_remote_code, progress=progress, command=_command(),
         )  # fmt: skip
     _finish(ranking, out, as_json)
 

@@ -23,7 +23,7 @@ from .forward import LOGITS, Run, ahead, pick_device, pick_precision
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BLOCKS", "Extractor", "Features", "pick_device"]
+__all__ = ["BLOCKS", "Extractor", "Features", "pick_device", "pick_precision"]
 
 # samples computed and cached together: what an interruption can lose at most. Texts are sorted within it
 BLOCKS = {"image": 256, "audio": 256, "text": 1024}

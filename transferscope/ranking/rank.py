@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import CacheError, CorruptSampleError, SourceError, TargetError, TransferScopeError
 from ..features.cache import FeatureCache
-from ..features.extract import Extractor, pick_device
+from ..features.extract import Extractor, pick_device, pick_precision
 from ..progress import Progress, silent
 from ..registry import Spec
 from ..results import Candidate, Failure, Ranking, Skipped, SourceCard, SplitCard, make_stamp
@@ -128,6 +128,7 @@ def rank(
     target = load_target(target)
     split = split_target(target, seed=seed, max_samples=max_samples)
     device = pick_device(device)
+    precision = pick_precision(precision, device)
     where = cache or FeatureCache.default()
     extractor = Extractor(where, device, batch_size, asked.poolings, strict, progress, precision)
     study = _Study(Plan(target, split, single, rank_by, asked, extractor, seed), trust_remote_code)
