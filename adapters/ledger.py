@@ -122,9 +122,10 @@ def ledger(edits: Mapping[str, float], path: Sequence[Step] = ()) -> tuple[Loss,
         of = total_of(count, edits)
         rule = RULES.get(count) or _general(count, of)
         total = edits.get(of, 0)
-        if rule is None or value <= 0 or total <= 0:
+        # two converters of a path may change the same sample
+        share = min(1.0, value / total) if total > 0 else 0.0
+        if rule is None or share <= 0:
             continue
-        share = min(1.0, value / total)  # two converters of a path may change the same sample
         warned = rule.limit is not None and share >= rule.limit
         found.append(Loss(count.replace("_", " "), share, _warning(rule, share, path) if warned else None))
     return tuple(found)

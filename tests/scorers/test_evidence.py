@@ -279,3 +279,14 @@ def test_classes_are_columns() -> None:
     found = Evidence.of(Moments.from_features(X, y))
     wanted = evidence_of(X, np.eye(3)[y])
     np.testing.assert_allclose(found.at(np.zeros(3)), wanted.at(np.zeros(3)), rtol=1e-12)
+
+
+def test_the_highest_of_two_hills_is_found_whichever_the_grid_is_higher_on() -> None:
+    """A strong and a weak direction each carry a part of the labels."""
+    rng = np.random.default_rng(0)
+    for weak in np.geomspace(1e-6, 1e-2, 40):
+        X = rng.normal(size=(30, 2)) * [1.0, weak]
+        y = X[:, :1] + X[:, 1:] / weak + 0.5 * rng.normal(size=(30, 1))
+        evidence = Evidence.of(Moments.from_features(X, y))
+        fine = np.linspace(*evidence.bounds(), 40_000)
+        assert maximise(evidence)[0][0] >= evidence.on_grid(fine).max() - 1e-12

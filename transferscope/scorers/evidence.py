@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..features.arrays import Array
 from ..features.moments import EPS, Moments
@@ -13,6 +14,7 @@ from ..features.moments import EPS, Moments
 SPAN = np.log(1e12)  # alpha/beta is sought within this factor of the largest eigenvalue, both ways,
 BELOW = np.log(1e6)  # and this far below the smallest: with a large mean the largest says nothing of the others
 GRID = 160  # points of the first search
+DIGITS = 12  # after the point, in which values of the first search are compared
 STEPS, CLOSE = 60, 1e-8  # of the second, and where it ends: L is flat there, so its error is the square of that
 
 
@@ -70,6 +72,11 @@ class Evidence:
             residual=np.where(residual < n * EPS * moments.target_square, 0.0, residual),
             n=n,
         )
+
+    def select(self, columns: NDArray[np.int64]) -> Evidence:
+        """Of these of the label columns; one may be there several times."""
+        kept = {"known": self.known[:, columns], "level": self.level[columns], "residual": self.residual[columns]}
+        return replace(self, **kept)
 
     @property
     def is_flat(self) -> bool:
@@ -165,11 +172,26 @@ def maximise(evidence: Evidence) -> tuple[Array, Array, bool]:
     grid = np.linspace(low, high, GRID)
     at_grid = evidence.on_grid(grid)
     best = at_grid.argmax(axis=0)
-    top = _climb(grid[best], grid[1] - grid[0], low, evidence.slopes)
-    found, highest = evidence.at(top), at_grid.max(axis=0)
-    top = np.where(found >= highest, top, grid[best])
-    found = np.maximum(found, highest)
+    found, top = at_grid.max(axis=0), grid[best]
+    rows, columns = peaks(at_grid)
+    part = evidence.select(columns)
+    climbed = _climb(grid[rows], grid[1] - grid[0], low, part.slopes)
+    for column, u, value in zip(columns, climbed, part.at(climbed), strict=True):
+        if value >= found[column]:
+            found[column], top[column] = value, u
     return np.maximum(found, nothing), np.where(found >= nothing, top, np.inf), bool((best == 0).any())
+
+
+def peaks(at_grid: Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the values that are above those before and not below those after them in the column.
+
+    A column may have more than one hill, and the highest point of a grid need not be on the highest hill. Where all
+    is flat but for rounding there is one peak, at its beginning.
+    """
+    edge = np.full((1, at_grid.shape[1]), -np.inf)
+    padded = np.vstack([edge, at_grid.round(DIGITS), edge])
+    rows, columns = np.nonzero((padded[1:-1] > padded[:-2]) & (padded[1:-1] >= padded[2:]))
+    return rows, columns
 
 
 def density(q: Array, log_determinant: Array, n: int) -> Array:

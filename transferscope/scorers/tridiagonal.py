@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from ..features.arrays import Array
 from ..features.moments import Moments
-from .evidence import density
+from .evidence import density, peaks
 
 WORTHWHILE = 256  # features from which it takes less time than eigenvectors
 NARROW = 1024  # features below which one thread reduces sooner than two pools that wait for each other's cores
@@ -123,16 +123,18 @@ def largest_evidence(moments: Moments) -> Array | None:
     grid, step = np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1, retstep=True)
     at_grid = np.stack([reduced.at(u, every) for u in grid])
     found = np.maximum(at_grid.max(axis=0), density(reduced.square, np.zeros(1), n))
-    return np.maximum(found, _refined(reduced, grid[at_grid.argmax(axis=0)], float(step)))
+    rows, columns = peaks(at_grid)
+    np.maximum.at(found, columns, _refined(reduced, grid[rows], columns, float(step)))
+    return found
 
 
-def _refined(reduced: Tridiagonal, start: Array, step: float) -> Array:
+def _refined(reduced: Tridiagonal, start: Array, columns: NDArray[np.int64], step: float) -> Array:
     """The evidence at its maximum within a step of `start`, which a polynomial through a few values of it shows."""
     nodes = chebyshev.chebpts1(NODES)
     around = np.empty((NODES, len(start)))
     for u in np.unique(start):  # columns that share a place share the factors
         there = np.flatnonzero(start == u)
-        around[:, there] = [reduced.at(u + step * x, there) for x in nodes]
+        around[:, there] = [reduced.at(u + step * x, columns[there]) for x in nodes]
     curve = chebyshev.chebfit(nodes, around, NODES - 1)
     fine = np.linspace(-1, 1, FINE)
     x = fine[chebyshev.chebval(fine, curve).argmax(axis=1)]
@@ -140,4 +142,4 @@ def _refined(reduced: Tridiagonal, start: Array, step: float) -> Array:
     for _ in range(3):
         by, turn = chebyshev.chebval(x, slope, tensor=False), chebyshev.chebval(x, bend, tensor=False)
         x = np.clip(x - np.where(turn < 0, by / np.where(turn < 0, turn, 1.0), 0.0), -1, 1)
-    return np.array([reduced.at(u, np.array([column]))[0] for column, u in enumerate(start + step * x)])
+    return np.array([reduced.at(u, columns[[place]])[0] for place, u in enumerate(start + step * x)])
