@@ -75,8 +75,8 @@ class Evidence:
 
     def select(self, columns: NDArray[np.int64]) -> Evidence:
         """Of these of the label columns; one may be there several times."""
-        kept = {"known": self.known[:, columns], "level": self.level[columns], "residual": self.residual[columns]}
-        return replace(self, **kept)
+        known, level, residual = self.known[:, columns], self.level[columns], self.residual[columns]
+        return replace(self, known=known, level=level, residual=residual)
 
     @property
     def is_flat(self) -> bool:
