@@ -63,3 +63,8 @@ class UnknownNameError(TransferScopeError, KeyError):
 
     def __str__(self) -> str:  # KeyError would print the repr
         return self.text
+
+
+def first_line(error: Exception, most: int = 200) -> str:
+    """What another library's error says, cut to one line of `most` letters; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

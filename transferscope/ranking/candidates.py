@@ -19,6 +19,7 @@ from ..scorers.score import score
 from ..sources import Source
 from ..targets import Split, Target
 from .asked import Asked
+from .paired import scored
 
 log = logging.getLogger(__name__)
 RAW_COMPONENTS = 64  # principal components of the raw input that are scored
@@ -60,8 +61,8 @@ class Scored:
 
 def sort_key(candidate: Candidate, rank_by: str) -> tuple[bool, float]:
     """Best first; candidates without the score, or with one that is at its bound, come last."""
-    found = candidate.scores.get(rank_by)
-    if found is None or found.value is None or found.saturated:
+    found = scored(candidate, rank_by)
+    if found is None or found.value is None:
         return True, 0.0
     return False, -found.value if found.higher_is_better else found.value
 
@@ -118,6 +119,7 @@ def _score_all(plan: Plan, source: Source, adapter: Adapter, features: Features)
     head = {"source_logits", "source_probs"} if features.source_logits is not None else set()
     given = {"features", "labels", *head}
     applicable = [name for name in plan.scorers if not set(SCORERS[name].needs) - given]
+    losses = ledger(features.edits, adapter.path)
     first, *others = features.pooled
     for layer in features.pooled[first]:
         plain = _matrix(features, layer, first, control == "raw")
@@ -129,7 +131,7 @@ def _score_all(plan: Plan, source: Source, adapter: Adapter, features: Features)
             yield Candidate(
                 source=source.card.name, layer=layer, path=adapter.path, edits=features.edits, pooling=pooling,
                 n_features=matrix.shape[1], seconds=features.seconds, scores=scores, control=control,
-                choices=adapter.choices, losses=ledger(features.edits, adapter.path),
+                choices=adapter.choices, losses=losses,
             )  # fmt: skip
 
 

@@ -163,6 +163,15 @@ class Evidence:
         return np.asarray((self.known**2).sum(axis=0) + self.level**2 + self.residual)
 
 
+def best_of(moments: Moments) -> tuple[Evidence, tuple[Array, Array, bool]]:
+    """The evidence of these moments and what `maximise` finds of it; the moments keep both for who asks next."""
+    if "evidence" not in moments.memory:
+        evidence = Evidence.of(moments)
+        moments.memory["evidence"] = evidence, maximise(evidence)
+    found: tuple[Evidence, tuple[Array, Array, bool]] = moments.memory["evidence"]
+    return found
+
+
 def maximise(evidence: Evidence) -> tuple[Array, Array, bool]:
     """Largest log evidence of every column, its u, and whether one kept growing towards a perfect fit."""
     nothing = evidence.without_signal()

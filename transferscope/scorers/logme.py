@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ScoreError, UnknownNameError
 from ..features.arrays import Array, Task, check_inputs, storage_eps
 from ..features.moments import Moments
-from .evidence import Evidence, density, maximise
+from .evidence import best_of, density
 from .jackknife import Blocks
 from .registry import register_scorer
 from .tridiagonal import WORTHWHILE, largest_evidence
@@ -20,8 +20,8 @@ METHODS = ("max_evidence", "fixed_point")
 
 
 def _caveats(moments: Moments) -> Sequence[str]:
-    evidence = Evidence.of(moments)
-    if evidence.residual.all() or not maximise(evidence)[2]:
+    evidence, (_, _, unbounded) = best_of(moments)
+    if evidence.residual.all() or not unbounded:
         return ()
     return ("A column is fitted perfectly: its evidence has no maximum and was bounded; logme_cv holds samples out.",)
 
@@ -34,8 +34,7 @@ def _left_out(blocks: Blocks) -> Array:
     Stein, Annals of Statistics 1981); the power between is the one whose intervals cover what they should.
     """
     total, n = blocks.total, blocks.total.n_samples
-    evidence = Evidence.of(total)
-    _, u, unbounded = maximise(evidence)
+    evidence, (_, u, unbounded) = best_of(total)
     if unbounded:
         return np.array([])
     q, log_determinant = evidence.terms(u)
@@ -147,7 +146,7 @@ def logme(
         return float(np.mean([_fixed_point(moments, column) for column in range(len(moments.target_sum))]))
     # with nobody to share eigenvectors with, they are not worth their making
     largest = largest_evidence(moments) if alone and moments.n_features >= WORTHWHILE else None
-    return float(np.mean(maximise(Evidence.of(moments))[0] if largest is None else largest))
+    return float(np.mean(best_of(moments)[1][0] if largest is None else largest))
 
 
 def _fixed_point(moments: Moments, column: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SourceError
+from ..errors import SourceError, first_line
 from ..registry import Spec
 from .hooks import seeded, weights_option, weights_sha256, without_weights
 from .source import SOURCES, Source, load_source
@@ -59,7 +59,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader raises whatever a damaged file leads it to
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise SourceError(
             f"{path}: cannot be read as a checkpoint ({reason}); expected tensors only, saved with safetensors or "
             "torch.save(model.state_dict(), ...)."

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import SourceError
+from ..errors import SourceError, first_line
 from ..registry import Spec
 from .channels import channel_count, to_gray
 from .hf_inputs import HEADS, Asked, encoder, image_input, input_spec, tower
@@ -195,7 +195,7 @@ def explained(text: str, name: str, lost: str | None = None) -> Iterator[None]:
     except SourceError:
         raise
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        reason = first_line(error, 300)
         if Path(name).is_dir():
             raise SourceError(
                 f"{text}: the directory cannot be loaded ({reason}); expected what save_pretrained writes: "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SourceError
+from ..errors import SourceError, first_line
 from .source import Activation, ImageInput, Inputs, InputSpec, Outputs, TokensInput
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _try(body: Any, inputs: dict[str, Any], what: str) -> list[Tensor]:
         with torch.no_grad():
             output = body(**inputs, output_hidden_states=True, return_dict=True)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise SourceError(
             f"{type(body).__name__} cannot be run on {what} ({reason}); expected a model that needs nothing but "
             "tokens or pixels, and of a size the size it was made for, if it cannot interpolate its positions."

@@ -57,7 +57,7 @@ def hooked_run(taps: Mapping[str, Tap], forward: Forward) -> Callable[[Inputs, S
         handles = []
         try:
             for layer in layers:
-                handles.append(_listen(taps[layer], layer, caught))
+                handles.append(listen(taps[layer], layer, caught))
             logits, mask = forward(inputs)
         finally:
             for handle in handles:
@@ -67,7 +67,7 @@ def hooked_run(taps: Mapping[str, Tap], forward: Forward) -> Callable[[Inputs, S
     return run
 
 
-def _listen(tap: Tap, layer: str, caught: dict[str, Tensor]) -> Any:
+def listen(tap: Tap, layer: str, caught: dict[str, Tensor]) -> Any:
     """Hook one module; of several outputs the first is the activation."""
 
     def first(value: Any) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import SourceError, UnknownNameError
+from ..errors import SourceError, UnknownNameError, first_line
 from .source import ImageInput, InputSpec, TokensInput, WaveformInput
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Tokens:
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            reason = first_line(error)
             raise ValueError(f"tokenizer = {self.tokenizer!r}; {directory} holds none that loads ({reason})") from None
         return TokensInput(tokenizer, self.max_length, self._embedding(model), self.prefix)
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SourceError, UnknownNameError
+from ..errors import SourceError, UnknownNameError, first_line
 from ..registry import Spec
 from .channels import channel_count, to_gray
 from .hf import unreachable
-from .hooks import Tap, hooked_run, image_size, make_card, seeded, weights_option
+from .hooks import Tap, hooked_run, image_size, listen, make_card, seeded, weights_option
 from .source import SOURCES, ImageInput, Inputs, Source
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def create_timm(name: str, *, pretrained: bool, size: Any = None, seed: int = 0,
             return timm.create_model(name, pretrained=pretrained, **options).eval()
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if not pretrained:
-            raise SourceError(f"timm:{name}: cannot be built ({_first_line(error)}).") from None
+            raise SourceError(f"timm:{name}: cannot be built ({first_line(error)}).") from None
         raise SourceError(
-            f"timm:{name}: its pretrained weights cannot be had ({lost or _first_line(error)}). Without a "
+            f"timm:{name}: its pretrained weights cannot be had ({lost or first_line(error)}). Without a "
             f"network, name a local copy: file:CHECKPOINT?arch=timm:{name}."
         ) from None
 
@@ -190,14 +190,7 @@ def _try(
         raise SourceError(f"{name}: this version of timm gives no intermediate features of it; upgrade timm.")
     caught: dict[str, Tensor] = {}
     noise = torch.randn(2, spec.channels, *spec.size, generator=torch.Generator().manual_seed(0))
-    handles = [
-        tap.module.register_forward_hook(
-            lambda _, given, output, layer=layer, tap=tap: caught.__setitem__(
-                layer, _first(given if tap.where == "input" else output)
-            )
-        )
-        for layer, tap in places.items()
-    ]
+    handles = [listen(tap, layer, caught) for layer, tap in places.items()]
     try:
         with torch.no_grad():
             features, maps = model.forward_intermediates(noise)
@@ -206,7 +199,7 @@ def _try(
     except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
         height, width = spec.size
         raise SourceError(
-            f"{name}: does not take pictures of {height}x{width} pixels ({_first_line(error)}); expected a size= that "
+            f"{name}: does not take pictures of {height}x{width} pixels ({first_line(error)}); expected a size= that "
             "is larger, or a multiple of the model's patches or windows."
         ) from None
     finally:
@@ -221,10 +214,6 @@ def _pooled(model: Any, features: Any) -> Tensor:
 
     found = model.forward_head(features, pre_logits=True)
     return torch.cat(list(found), dim=1) if isinstance(found, tuple | list) else found
-
-
-def _first(value: Any) -> Any:
-    return value[0] if isinstance(value, tuple | list) else value
 
 
 def _same(tap: Tap, values: Tensor, expected: Tensor) -> Tap | None:
@@ -269,10 +258,6 @@ def _takes_img_size(architecture: str, *, pretrained: bool) -> bool:
 def _pretraining(config: Any) -> str | None:
     """What timm's tag says of the training data."""
     return str(config["tag"]) if config.get("tag") else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 SOURCES.add("timm", load_timm)

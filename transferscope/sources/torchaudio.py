@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import SourceError, UnknownNameError
+from ..errors import SourceError, UnknownNameError, first_line
 from ..registry import Spec
 from .hf_states import by_length
 from .hooks import make_card, seeded, weights_option
@@ -68,7 +68,7 @@ def _pretrained(bundle: Any, text: str) -> Any:
         with _impatient():
             model = bundle.get_model(dl_kwargs={"progress": False, "map_location": "cpu", "weights_only": True})
     except (OSError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise SourceError(
             f"{text}: its weights cannot be had ({reason}). Without a network, copy {bundle._path} into "
             "hub/checkpoints of torch's cache (TORCH_HOME), or add ?weights=random for the untrained model."
