@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOUNDATION = {"choices", "errors", "registry", "results", "storage", "wheels", "progress", "callable_room"}
+FOUNDATION = {
+    "choices", "errors", "registry", "results", "storage", "wheels", "progress", "callable_room", "spending", "stamp",
+    "trust",
+}  # fmt: skip
 MAY_IMPORT = {
     "targets": set(),
     "sources": set(),
@@ -18,8 +21,9 @@ MAY_IMPORT = {
     "features": {"targets", "sources", "adapters"},
     "scorers": {"features"},
     "similarity": {"features", "scorers"},
-    "ranking": {"targets", "sources", "adapters", "features", "scorers", "similarity"},
-    "confirm": {"targets", "sources", "adapters", "features", "ranking"},
+    "history": {"evaluate"},
+    "ranking": {"targets", "sources", "adapters", "features", "scorers", "similarity", "history", "evaluate"},
+    "confirm": {"targets", "sources", "adapters", "features", "ranking", "history"},
     "evaluate": set(),
     "report": {"scorers"},
 }

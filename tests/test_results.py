@@ -25,9 +25,9 @@ from transferscope.results import (
     TargetCard,
     Truth,
     load_result,
-    make_stamp,
     save_result,
 )
+from transferscope.stamp import make_stamp
 
 TARGET = TargetCard("imagefolder:x", "image", 4, ("ä", "<b>"), (2, 2), None, "0" * 64)
 SPLIT = SplitCard(0, 2, 1, 1, False, None, "1" * 64)

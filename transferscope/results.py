@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .choices import Alignment, Effect, Selection, TwinGap
 from .errors import ResultError
+from .spending import Cost, Excluded, Race
+from .stamp import Stamp
 from .storage import write_atomically
+from .trust import Check, Control, Fusion, Separation, Standing
 
 if TYPE_CHECKING:
     import pandas
@@ -21,18 +24,6 @@ if TYPE_CHECKING:
 Modality = Literal["image", "audio", "text"]
 Setting = str | int | float | bool | None
 _STRICT: Any = {"extra": "forbid"}  # pydantic's own name for "refuse unknown fields"
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Where, when and with what a result was made."""
-
-    created: str  # UTC, ISO 8601
-    command: str  # the command line or the library call
-    seed: int
-    device: str
-    seconds: Mapping[str, float]  # wall time by phase
-    versions: Mapping[str, str]  # python, transferscope, torch, timm, transformers, numpy ...
 
 
 @dataclass(frozen=True)
@@ -201,6 +192,16 @@ class Ranking:
     selections: tuple[Selection, ...] = ()
     twins: tuple[TwinGap, ...] = ()
     alignments: tuple[Alignment, ...] = ()
+    ordered_by: str | None = None  # "consensus" or a scorer: what orders `standings`; None: `rank_by`
+    standings: tuple[Standing, ...] = ()  # best first
+    separations: tuple[Separation, ...] = ()
+    fusion: Fusion | None = None
+    controls: tuple[Control, ...] = ()
+    checks: tuple[Check, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    pareto: tuple[str, ...] = ()  # sources that no other one beats in both score and cost, cheapest first
+    excluded: tuple[Excluded, ...] = ()
+    race: Race | None = None
     kind: Literal["ranking"] = "ranking"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT
@@ -370,24 +371,3 @@ def load_result(path: str | Path) -> Result:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ResultError(f"{path}: {where}: {first['msg']}; was it written by another version?") from None
-
-
-def make_stamp(command: str, *, seed: int, device: str, seconds: Mapping[str, float]) -> Stamp:
-    """Collect versions and the time of day."""
-    import platform
-    from datetime import UTC, datetime
-    from importlib.metadata import version
-
-    packages = (
-        "transferscope",
-        "torch",
-        "torchaudio",
-        "timm",
-        "transformers",
-        "numpy",
-        "scipy",
-        "scikit-learn",
-    )
-    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Stamp(created, command, seed, device, {k: round(v, 3) for k, v in seconds.items()}, versions)

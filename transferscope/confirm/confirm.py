@@ -16,8 +16,9 @@ from ..errors import CacheError, ResultError, TransferScopeError, UnknownNameErr
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device
 from ..progress import Progress, silent
-from ..results import Candidate, Confirmed, Epoch, Failure, Ranking, Run, Truth, make_stamp
+from ..results import Candidate, Confirmed, Epoch, Failure, Ranking, Run, Truth
 from ..sources import Source, load_source
+from ..stamp import make_stamp
 from ..storage import write_cache
 from ..targets import Split, Target, load_target, split_target
 from .strategy import STRATEGIES, Recipe, Trial

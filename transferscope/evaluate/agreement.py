@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ResultError
-from ..results import Agreement, Confirmed, Estimate, Evaluation, Ranking, Truth, make_stamp
+from ..results import Agreement, Confirmed, Estimate, Evaluation, Ranking, Truth
+from ..stamp import make_stamp
 from .measures import STATISTICS, Array, Statistic
 
 FEWEST = 4  # sources from which a bootstrap interval says anything

@@ -14,9 +14,10 @@ from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device, pick_precision
 from ..progress import Progress, silent
 from ..registry import Spec
-from ..results import Candidate, Failure, Ranking, Skipped, SourceCard, SplitCard, make_stamp
+from ..results import Candidate, Failure, Ranking, Skipped, SourceCard, SplitCard
 from ..scorers.score import DEFAULT_SCORERS
 from ..sources import SOURCES, load_source
+from ..stamp import make_stamp
 from ..targets import Split, Target, load_target, split_target
 from .asked import Asked
 from .candidates import Plan, score_source, sort_key

@@ -1,0 +1,78 @@
+"""`transferscope rank`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import (
+    DeviceOption,
+    JsonOption,
+    OutOption,
+    ScorersOption,
+    SeedOption,
+    SourcesOption,
+    TargetOption,
+    TrustOption,
+)
+from .output import command_line, finish
+
+
+def rank(
+    target: TargetOption,
+    source: SourcesOption,
+    scorer: ScorersOption = None,
+    rank_by: Annotated[str | None, typer.Option(help="The scorer that orders; default ridge_loo.")] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", "--layer", help="all, last, every:N, or a layer's name or index (repeat)."),
+    ] = None,
+    pooling: Annotated[list[str] | None, typer.Option(help="mean, first or last (repeat to compare).")] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="CONVERTER?OPTION=VALUE as of `transferscope converters`, or all (repeat to compare)."),
+    ] = None,
+    twins: Annotated[bool, typer.Option(help="Rank each source's random-weights twin beside it.")] = True,
+    source_data: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=TARGET: a source's own data, for its distance to the target.")
+    ] = None,
+    max_samples: Annotated[int | None, typer.Option(min=10, help="Use a stratified sample of this size.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16, or auto: bfloat16 on CUDA only.")] = "auto",
+    strict: Annotated[bool, typer.Option(help="Fail at the first unreadable sample instead of skipping it.")] = False,
+    trust_remote_code: TrustOption = False,
+    out: OutOption = Path("ranking.json"),
+    as_json: JsonOption = False,
+) -> None:
+    """Rank sources for a target without training anything."""
+    from ..ranking.rank import rank as rank_sources
+    from .drawing import DrawnProgress
+
+    with DrawnProgress() as progress:
+        ranking = rank_sources(
+            target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling or "mean",
+            adapters=adapter or (), twins=twins, source_data=_pairs(source_data or []), max_samples=max_samples,
+            seed=seed, device=device, batch_size=batch_size, precision=precision, strict=strict,
+            trust_remote_code=trust_remote_code, progress=progress, command=command_line(),
+        )  # fmt: skip
+    finish(ranking, out, as_json)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """SOURCE=TARGET; a spec may hold equals signs itself, so the split is where a target's scheme follows."""
+    from ..errors import TransferScopeError
+    from ..targets import TARGETS
+
+    pairs = {}
+    for text in texts:
+        cuts = [at for at in range(len(text)) if text[at] == "=" and text[at + 1 :].partition(":")[0] in TARGETS]
+        if not cuts:
+            raise TransferScopeError(
+                f"--source-data {text!r} is not SOURCE=TARGET, such as timm:resnet18=imagefolder:DIR."
+            )
+        pairs[text[: cuts[0]]] = text[cuts[0] + 1 :]
+    return pairs
