@@ -129,6 +129,7 @@ class Candidate:
     control: Literal["random", "raw"] | None = None
     choices: tuple[str, ...] = ()  # of the adapter, where they differ from the defaults
     losses: tuple[Loss, ...] = ()
+    dropped: bool = False  # by a race: its scores are of fewer samples than the others', and rank it behind them
 
 
 @dataclass(frozen=True)

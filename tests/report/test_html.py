@@ -164,7 +164,7 @@ def test_empty_sections_are_omitted(make: SimpleNamespace, tmp_path: Path) -> No
     found = page(tmp_path, make.ranking([make.entrant("a", [(0.8, 0.01)])], None))
     for heading in ("Failed", "Warnings", "Confirmed", "Agreement", "All layers", "Similarity", "Distance"):
         assert heading not in found.text
-    assert "a is the only source scored by ridge_loo (0.800)" in found.text
+    assert "a is the only source scored (ridge_loo 0.800)" in found.text
 
 
 def test_only_training(truth: Truth, tmp_path: Path) -> None:

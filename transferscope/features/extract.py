@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ class Features:
     source_logits : ndarray of shape (n_samples, n_source_classes), float32, or None
         What the source head says.
     rows : ndarray of shape (n_samples,), int64
-        Rows of the target, ascending; unreadable ones are missing.
+        Rows of the target, part by part, ascending in each; unreadable ones are missing.
     edits : Mapping[str, float]
         What the adapter changed, in counts over all samples.
     skipped : tuple of Skipped
@@ -51,6 +51,8 @@ class Features:
         Decoding, adapting and the forward passes, as first measured (a cached block keeps its time).
     flops : float or None
         Of one sample's forward pass, averaged over one batch of middling length.
+    n_computed : int
+        Samples that went through the source now, and were not at hand.
     """
 
     pooled: Mapping[str, Mapping[str, np.ndarray]]
@@ -60,6 +62,7 @@ class Features:
     skipped: tuple[Skipped, ...]
     seconds: float
     flops: float | None
+    n_computed: int = 0
 
     @property
     def layers(self) -> Mapping[str, np.ndarray]:
@@ -132,9 +135,16 @@ class Extractor:
     precision: str = "auto"
 
     def extract(
-        self, target: Target, source: Source, adapter: Adapter, rows: np.ndarray, layers: Sequence[str] | None = None
+        self,
+        target: Target,
+        source: Source,
+        adapter: Adapter,
+        rows: np.ndarray | Sequence[np.ndarray],
+        layers: Sequence[str] | None = None,
     ) -> Features:
         """Features of `rows` at `layers` (default: all that the source offers).
+
+        Rows may come in parts: what was computed of the first parts is found again when more are asked for.
 
         Raises
         ------
@@ -149,15 +159,17 @@ class Extractor:
         for layer in wanted:
             if layer not in source.card.layers:
                 raise UnknownNameError(f"layer of {source.card.name}", layer, source.card.layers)
-        rows = np.sort(rows)
+        parts = [rows] if isinstance(rows, np.ndarray) else rows
         precision = pick_precision(self.precision, self.device)
         size = BLOCKS[target.modality]
         blocks = [
-            self._find(target, source, adapter, rows[start : start + size], wanted, precision)
-            for start in range(0, len(rows), size)
+            self._find(target, source, adapter, part[start : start + size], wanted, precision)
+            for part in map(np.sort, parts)
+            for start in range(0, len(part), size)
         ]
+        n_computed = sum(len(block.rows) for block in blocks if not block.notes)
         self._compute(target, source, adapter, blocks, precision)
-        return self._join(target, blocks, wanted)
+        return replace(self._join(target, blocks, wanted), n_computed=n_computed)
 
     def _find(
         self,

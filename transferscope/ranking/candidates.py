@@ -13,7 +13,7 @@ from ..adapters import Adapter, find_adapter, variants
 from ..adapters.ledger import ledger
 from ..errors import CacheError, CorruptSampleError, TargetError, TransferScopeError
 from ..features.extract import Extractor, Features
-from ..results import Candidate, Score
+from ..results import Candidate, Score, Step
 from ..scorers.registry import SCORERS
 from ..scorers.score import score
 from ..sources import Source
@@ -31,6 +31,7 @@ class Plan:
 
     target: Target
     split: Split
+    parts: tuple[np.ndarray, ...]  # the split's training rows, in the order of a race
     scorers: tuple[str, ...]
     rank_by: str
     asked: Asked
@@ -51,12 +52,21 @@ class Scored:
         The best candidate's.
     failures : mapping of adapter choices to error
         Adapters that could not be built or run.
+    n_passed, n_computed : int
+        Samples that the candidates needed, over all adapters, and how many of them were not at hand.
     """
 
     candidates: tuple[Candidate, ...]
     features: Features
     matrix: np.ndarray
     failures: dict[tuple[str, ...], Exception]
+    n_passed: int
+    n_computed: int
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate that stands for the source."""
+        return next(candidate for candidate in self.candidates if candidate.is_best_layer)
 
 
 def sort_key(candidate: Candidate, rank_by: str) -> tuple[bool, float]:
@@ -67,10 +77,18 @@ def sort_key(candidate: Candidate, rank_by: str) -> tuple[bool, float]:
     return False, -found.value if found.higher_is_better else found.value
 
 
-def score_source(plan: Plan, source: Source) -> Scored:
+def score_source(
+    plan: Plan,
+    source: Source,
+    made: dict[tuple[str, ...], Adapter],
+    *,
+    n_parts: int | None = None,
+    quick: bool = False,
+) -> Scored:
     """One forward pass per adapter, and a score per adapter, layer and pooling that differ.
 
-    Adapters that come out equal for this source, such as plans of three channels where it has one, count once; of
+    On the first `n_parts` parts of the training rows, or all of them; `quick` scores by `rank_by` alone. Adapters are
+    taken from, and kept in, `made`: some are trained. Adapters that come out equal for this source, such as plans of three channels where it has one, count once; of
     poolings that give equal features, those of maps and vectors, only the first is a candidate.
 
     Raises
@@ -82,13 +100,16 @@ def score_source(plan: Plan, source: Source) -> Scored:
     layers = source.card.layers if is_raw else plan.asked.layers_of(source.card)
     found: list[tuple[Candidate, Features]] = []
     failures: dict[tuple[str, ...], Exception] = {}
-    paths = []
+    paths: list[tuple[Step, ...]] = []
+    n_passed = n_computed = 0
     for choices in variants(plan.target, source, plan.asked.adapters):
         try:
-            adapter = find_adapter(plan.target, source, choices)
+            if choices not in made:
+                made[choices] = find_adapter(plan.target, source, choices)
+            adapter = made[choices]
             if adapter.path in paths:
                 continue
-            features = plan.extractor.extract(plan.target, source, adapter, plan.split.train, layers)
+            features = plan.extractor.extract(plan.target, source, adapter, plan.parts[:n_parts], layers)
         except (CacheError, TargetError, CorruptSampleError):
             raise  # these would hit every adapter alike
         except Exception as error:
@@ -96,13 +117,16 @@ def score_source(plan: Plan, source: Source) -> Scored:
             failures[choices] = error
             continue
         paths.append(adapter.path)
-        found += [(candidate, features) for candidate in _score_all(plan, source, adapter, features)]
+        n_passed += sum(map(len, plan.parts[:n_parts]))
+        n_computed += features.n_computed
+        scorers = (plan.rank_by,) if quick else plan.scorers
+        found += [(candidate, features) for candidate in _score_all(plan, source, adapter, features, scorers)]
     if not found:
         raise list(failures.values())[-1]
     best, features = min(found, key=lambda pair: sort_key(pair[0], plan.rank_by))
     matrix = _matrix(features, best.layer, best.pooling, is_raw)
     marked = tuple(replace(candidate, is_best_layer=candidate is best) for candidate, _ in found)
-    return Scored(marked, features, matrix, failures)
+    return Scored(marked, features, matrix, failures, n_passed, n_computed)
 
 
 def control_of(source: Source) -> Literal["random", "raw"] | None:
@@ -112,13 +136,15 @@ def control_of(source: Source) -> Literal["random", "raw"] | None:
     return "random" if source.card.is_random else None
 
 
-def _score_all(plan: Plan, source: Source, adapter: Adapter, features: Features) -> Iterator[Candidate]:
+def _score_all(
+    plan: Plan, source: Source, adapter: Adapter, features: Features, scorers: Sequence[str]
+) -> Iterator[Candidate]:
     """Every layer and pooling of one pass."""
     labels = plan.target.labels[features.rows]
     control = control_of(source)
     head = {"source_logits", "source_probs"} if features.source_logits is not None else set()
     given = {"features", "labels", *head}
-    applicable = [name for name in plan.scorers if not set(SCORERS[name].needs) - given]
+    applicable = [name for name in scorers if not set(SCORERS[name].needs) - given]
     losses = ledger(features.edits, adapter.path)
     first, *others = features.pooled
     for layer in features.pooled[first]:

@@ -12,7 +12,9 @@ from ..scorers.jackknife import paired_difference
 def scored(candidate: Candidate, by: str) -> Score | None:
     """The score that ranks, where it says something."""
     found = candidate.scores.get(by)
-    return None if found is None or found.value is None or found.saturated else found
+    if found is None or found.value is None or found.saturated or candidate.dropped:
+        return None
+    return found
 
 
 def gain(first: Candidate, second: Candidate, by: str) -> tuple[float, float | None] | None:

@@ -25,6 +25,8 @@ from .tables import (
     ranking_table,
     score_notes,
 )
+from .trust import cautions
+from .trust_tables import trust_tables
 from .verdict import Verdict, decide
 
 LARGEST = 2_000_000  # bytes; what is widest goes first when a report is larger
@@ -58,6 +60,8 @@ class Section:
     ranking: Table | None
     notes: tuple[str, ...]
     choices: tuple[str, ...]
+    cautions: tuple[str, ...]
+    trust: tuple[tuple[str, Table], ...]
     layers: Table | None
     curves: tuple[Plot, ...]
     plots: tuple[Plot, ...]
@@ -144,6 +148,8 @@ def _section(key: str, study: Study, level: float) -> Section:
         ranking=ranking_table(ranking, verdict) if ranking and ranking.candidates else None,
         notes=tuple(score_notes(ranking)) if ranking else (),
         choices=tuple(choice_notes(ranking)) if ranking else (),
+        cautions=tuple(cautions(ranking)) if ranking else (),
+        trust=trust_tables(ranking) if ranking else (),
         curves=tuple(curve_plots(ranking, f"{key}-curve")) if ranking else (),
         layers=layer_table(ranking) if ranking and _has_layers(ranking) else None,
         plots=tuple(_plots(key, study, verdict)),

@@ -76,8 +76,8 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
 
     best = _score(rows[0], by)
     assert best is not None
-    lead = "is the only source scored by" if len(rows) == 1 else f"leads {len(rows)} sources by"
-    finding = f"{rows[0].source} {lead} {by} ({number(best[0])})"
+    lead = "is the only source scored" if len(rows) == 1 else f"is the first of {len(rows)} sources"
+    finding = f"{rows[0].source} {lead} ({by} {number(best[0])})"
     if other := _score(twin(ranking, rows[0].source), by):
         finding += f"; its random twin has {number(other[0])}"
     if raw := _score(raw_input(ranking), by):

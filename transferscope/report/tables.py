@@ -8,9 +8,11 @@ from statistics import fmean
 
 from ..results import Agreement, Candidate, Confirmed, Estimate, Ranking, Setting
 from ..scorers.registry import SCORERS
+from ..trust import BEST_SET
 from .choices import alarms, compares, how
 from .formats import MISSING, NBSP, clean, count, duration, large, number, percent, route, score_text
 from .study import Study
+from .trust import chance, intervals_of, milliseconds
 from .verdict import Verdict
 
 CONTROL_TAGS = {"random": "random twin", "raw": "raw input"}
@@ -57,8 +59,9 @@ NAME = Column("Source", is_name=True)
 
 
 def ranks(ranking: Ranking) -> dict[str, int]:
-    """Places of the sources, controls left out: the numbers that tables and plots share."""
-    return {c.source: place for place, c in enumerate((c for c in ranking.best() if not c.control), 1)}
+    """Places of the sources, controls and dropped ones left out: the numbers that tables and plots share."""
+    running = (c for c in ranking.best() if not c.control and not c.dropped)
+    return {c.source: place for place, c in enumerate(running, 1)}
 
 
 def higher_is_better(ranking: Ranking, scorer: str) -> bool | None:
@@ -73,14 +76,20 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
     """Each source at its best layer."""
     places = ranks(ranking)
     first, *others = _score_columns(ranking)
+    standing = {one.source: one for one in ranking.standings}
+    intervals = intervals_of(ranking.standings)
+    costs = {cost.source: cost for cost in ranking.costs}
     columns = [
         NAME,
         first,
+        *([Column("Best", "probability", numeric=True)] if standing else []),
+        *([Column("Places", f"{chance(BEST_SET)} interval", numeric=True)] if standing else []),
         Column("Layer", is_name=True),
         *_how_column(ranking),
         *others,
         Column("Adapter path"),
         Column("Time", "extraction", numeric=True),
+        *([Column("Latency", "one sample", numeric=True)] if costs else []),
         Column("Parameters", numeric=True),
         Column("FLOPs", "per sample", numeric=True),
         Column("Licence", is_text=True),
@@ -89,21 +98,26 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
     for candidate in ranking.best():
         card = ranking.card(candidate.source)
         value, *more = _score_cells(ranking, candidate)
+        own, cost = standing.get(candidate.source), costs.get(candidate.source)
         cells = (
             clean(candidate.source),
             value,
+            *([chance(own.p_best) if own else MISSING] if standing else []),
+            *([intervals.get(candidate.source, MISSING)] if standing else []),
             clean(candidate.layer),
             *_how_cell(ranking, candidate),
             *more,
             route(step.converter for step in candidate.path),
             duration(candidate.seconds),
+            *([milliseconds(cost.latency if cost else None)] if costs else []),
             large(card.n_parameters) if card else MISSING,
             large(card.flops) if card else MISSING,
             clean(card.license or "not stated") if card else MISSING,
         )
         tags = (*_tags(candidate, verdict), *(["no better than its twin"] if candidate.source in alarmed else []))
         rows.append(Row(cells, places.get(candidate.source), tags, bool(candidate.control)))
-    return Table.of(f"Best layer of each source, best first by {clean(ranking.rank_by)}", columns, rows)
+    order = clean(ranking.ordered_by or ranking.rank_by)
+    return Table.of(f"Best layer of each source, best first by {order}", columns, rows)
 
 
 def layer_table(ranking: Ranking) -> Table:
@@ -312,6 +326,8 @@ def discrepancy_table(ranking: Ranking) -> Table:
 def _tags(candidate: Candidate, verdict: Verdict) -> tuple[str, ...]:
     if candidate.control:
         return (CONTROL_TAGS[candidate.control],)
+    if candidate.dropped:
+        return ("dropped",)
     if verdict.leader and candidate.source == verdict.leader.source:
         return ("best",)
     return ("tied",) if candidate.source in verdict.tied else ()

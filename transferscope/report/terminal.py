@@ -14,6 +14,7 @@ from .choices import alarms, choice_notes, how
 from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
 from .study import Study, gather
 from .tables import agreement_key, estimate, higher_is_better, ranks
+from .trust import cautions, chance, intervals_of
 from .verdict import Verdict, decide
 
 WIDTH = 100
@@ -24,23 +25,27 @@ MOST_NOTES = 5  # sources whose choices are told
 
 def ranking_table(ranking: Ranking) -> Table:
     """Each source at its best layer, best first; controls are dim and named as such, ties are marked."""
-    verdict, places, alarmed = decide(ranking), ranks(ranking), alarms(ranking)
+    verdict, places, alarmed = decide(ranking), _places(ranking), alarms(ranking)
+    chances = {standing.source: chance(standing.p_best) for standing in ranking.standings}
     table = _table(f"{shorten(ranking.target.name, 60)}: best layer of each source")
     table.add_column("", justify="right")
     table.add_column("source", overflow="fold", min_width=24)
     table.add_column("", no_wrap=True)
     table.add_column("layer", overflow="fold", max_width=14)
     table.add_column(_fold(f"{ranking.rank_by} {_arrow(ranking)}"), justify="right", no_wrap=True)
+    if chances:
+        table.add_column("best", justify="right", no_wrap=True)
     table.add_column("params", justify="right", no_wrap=True)
     table.add_column("path", overflow="fold", max_width=16)
     for c in ranking.best():
         score, card = c.scores.get(ranking.rank_by), ranking.card(c.source)
         table.add_row(
-            str(places.get(c.source, "")),
+            places.get(c.source, ""),
             _text(shorten(c.source, LONGEST)),
             _text(_mark(c, verdict, alarmed)),
             _text(", ".join(part for part in (c.layer, how(ranking, c)) if part)),
             score_text(score),
+            *([chances.get(c.source, "")] if chances else []),
             large(card.n_parameters) if card else MISSING,
             _text(route(step.converter for step in c.path)),
             style="dim" if c.control else None,
@@ -75,7 +80,7 @@ def truth_table(truth: Truth) -> Table:
 
 def study_table(study: Study, ranking: Ranking) -> Table:
     """What was estimated of each source beside what training measured, in the order of the ranking."""
-    verdict, places = decide(ranking, study.confirmed, study.controls), ranks(ranking)
+    verdict, places = decide(ranking, study.confirmed, study.controls), _places(ranking)
     alarmed = alarms(ranking)
     measured = {(row.source, row.strategy): row for row in study.confirmed}
     strategies = dict.fromkeys(row.strategy for truth in study.truths for row in truth.confirmed)
@@ -92,7 +97,7 @@ def study_table(study: Study, ranking: Ranking) -> Table:
         score = c.scores.get(ranking.rank_by)
         rows = [measured.get((c.source, strategy)) for strategy in strategies]
         table.add_row(
-            str(places.get(c.source, "")),
+            places.get(c.source, ""),
             _text(shorten(c.source, LONGEST)),
             _text(_mark(c, verdict, alarmed)),
             score_text(score),
@@ -179,7 +184,8 @@ def _remarks(result: Ranking) -> list[Text]:
     skipped = [f"unreadable: {shorten(s.sample, 60)} ({shorten(s.reason, 60)})" for s in result.skipped[:MOST_SKIPPED]]
     if len(result.skipped) > MOST_SKIPPED:
         skipped.append(f"unreadable: {len(result.skipped) - MOST_SKIPPED} more, listed in the saved ranking")
-    warnings = (Text(f"warning: {clean(text)}", style="yellow") for text in result.warnings)
+    texts = [*cautions(result), *map(clean, result.warnings)]
+    warnings = (Text(f"warning: {text}", style="yellow") for text in texts)
     lost: dict[str, list[str]] = {}
     for c in result.best():
         for loss in c.losses:
@@ -248,9 +254,16 @@ def _fold(text: str) -> Text:
     return Text(shorten(text, 22))
 
 
+def _places(ranking: Ranking) -> dict[str, str]:
+    """Rank intervals where they are known, else ranks."""
+    return intervals_of(ranking.standings) or {source: str(place) for source, place in ranks(ranking).items()}
+
+
 def _mark(candidate: Candidate, verdict: Verdict, alarmed: list[str]) -> str:
     if candidate.control:
         return "twin" if candidate.control == "random" else "raw"
+    if candidate.dropped:
+        return "out"
     warned = "!" if candidate.source in alarmed else ""
     if verdict.leader and candidate.source == verdict.leader.source:
         return f"best {warned}".strip()

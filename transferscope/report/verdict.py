@@ -11,6 +11,7 @@ from ..choices import NOISE
 from ..results import Candidate, Confirmed, Ranking, Score
 from .choices import alarm, chosen_of_many, selection_of
 from .formats import clean, listed, percent, points, shorten, with_error
+from .trust import tied_with, trust_notes, vetoes
 
 Outcome = Literal["above", "tied", "below", "unknown"]
 
@@ -75,32 +76,34 @@ def decide(ranking: Ranking | None, confirmed: Iterable[Confirmed] = (), control
         said = _training(measured, None, control_names)
         return Verdict(said[0], tuple(said[1:]))
     by = ranking.rank_by
-    sources = [c for c in ranking.best() if c.control is None]
+    sources = [c for c in ranking.best() if c.control is None and not c.dropped]
     if not sources:
         trained = tuple(_training(measured, None, control_names))
         return Verdict("Only controls were ranked: no source to choose.", trained)
     leader = next((c for c in sources if _value(c, by) is not None), None)
     if leader is None:
         return Verdict(f"No source could be scored by {by}.", tuple(_training(measured, None, control_names)))
-    outcomes = {c.source: compare(leader.scores.get(by), c.scores.get(by)) for c in sources if c is not leader}
-    tied = tuple(name for name, outcome in outcomes.items() if outcome == "tied")
+    tied, ties = _ties(ranking, leader, [c for c in sources if c is not leader])
     adding = [c.source for c in sources if _adds(ranking, c)]
     adds = _adds(ranking, leader)
-    details = [_ties(by, outcomes, leader), *_controls(ranking, leader), alarm(ranking)]
+    details = [ties, *trust_notes(ranking), *_controls(ranking, leader), alarm(ranking)]
     details.append(chosen_of_many(selection_of(ranking, leader.source)))
     if adds is False and adding:
         details.append(f"Beyond noise above both the raw input and its own random twin: {_names(adding)}.")
     details += _training(measured, leader, control_names)
-    headline = _headline(by, leader, tied, adds, bool(adding))
+    headline = _headline(ranking, leader, tied, adds, bool(adding))
     return Verdict(clean(headline), tuple(clean(text) for text in details if text), leader, tied, adds)
 
 
-def _headline(by: str, leader: Candidate, tied: tuple[str, ...], adds: bool | None, others_add: bool) -> str:
+def _headline(ranking: Ranking, leader: Candidate, tied: tuple[str, ...], adds: bool | None, others_add: bool) -> str:
     """The first sentence."""
-    score = leader.scores[by]
+    if wrong := vetoes(ranking):
+        return f"The order means nothing before this is mended: {' '.join(wrong)}"
+    by, score = ranking.rank_by, leader.scores[ranking.rank_by]
     rank = "among the best sources" if tied else "the best source"
     value = with_error(score.value, score.standard_error)
-    said = f"{_name(leader)} at layer {shorten(leader.layer, 40)} is {rank} by {by} ({value})"
+    how = f"{by} ({value})" if ranking.ordered_by in (None, by) else f"{ranking.ordered_by} ({by} {value})"
+    said = f"{_name(leader)} at layer {shorten(leader.layer, 40)} is {rank} by {how}"
     if adds:
         return f"{said}, and beats its controls beyond noise."
     if adds is None:
@@ -110,15 +113,22 @@ def _headline(by: str, leader: Candidate, tied: tuple[str, ...], adds: bool | No
     return f"No source adds anything measurable here: {said}, but it does not beat its controls beyond noise."
 
 
-def _ties(by: str, outcomes: dict[str, Outcome], leader: Candidate) -> str:
-    if not outcomes:
-        return "It is the only source that was ranked."
-    if all(outcome == "unknown" for outcome in outcomes.values()):
-        return f"Ties are unknown: {by} comes without standard errors here."
+def _ties(ranking: Ranking, leader: Candidate, others: list[Candidate]) -> tuple[tuple[str, ...], str]:
+    """Sources tied with the first, and a sentence where the best set does not say it."""
+    if not others:
+        return (), "It is the only source that was ranked."
+    if ranking.standings:
+        return tied_with(ranking, leader.source), ""
+    by = ranking.rank_by
+    outcomes = {c.source: compare(leader.scores.get(by), c.scores.get(by)) for c in others}
     tied = [name for name, outcome in outcomes.items() if outcome == "tied"]
     unknown = [name for name, outcome in outcomes.items() if outcome == "unknown"]
+    if len(unknown) == len(outcomes):
+        return (), f"Ties are unknown: {by} comes without standard errors here."
     said = f"Tied with it, within noise: {_names(tied)}." if tied else "No other source is within noise of it."
-    return f"{said} Not comparable, for want of a value or an error: {_names(unknown)}." if unknown else said
+    if unknown:
+        said += f" Not comparable, for want of a value or an error: {_names(unknown)}."
+    return tuple(tied), said
 
 
 def twin(ranking: Ranking, source: str) -> Candidate | None:
