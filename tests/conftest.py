@@ -22,7 +22,8 @@ QUIET = [
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, request) -> Path | None:
-    """Every test has a cache of its own; slow ones share the person's, where fetched packages are."""
+    """Every test has a cache and a history of its own; slow ones share the person's cache, for fetched packages."""
+    monkeypatch.setenv("TRANSFERSCOPE_STORE", str(tmp_path_factory.mktemp("store") / "history.db"))
     if request.node.get_closest_marker("slow"):
         return None
     folder = tmp_path_factory.mktemp("cache")

@@ -9,7 +9,8 @@ import pytest
 
 import transferscope as ts
 from transferscope.errors import CorruptSampleError, SourceError, TransferScopeError, UnknownNameError
-from transferscope.ranking.rank import sort_key, twin_of
+from transferscope.ranking.candidates import sort_key
+from transferscope.ranking.rank import twin_of
 from transferscope.results import Ranking, load_result
 
 

@@ -52,15 +52,15 @@ class Scored:
         The best candidate's.
     failures : mapping of adapter choices to error
         Adapters that could not be built or run.
-    n_passed, n_computed : int
-        Samples that the candidates needed, over all adapters, and how many of them were not at hand.
+    n_paths, n_computed : int
+        Forward passes per sample, one for each adapter, and samples that were not at hand.
     """
 
     candidates: tuple[Candidate, ...]
     features: Features
     matrix: np.ndarray
     failures: dict[tuple[str, ...], Exception]
-    n_passed: int
+    n_paths: int
     n_computed: int
 
     @property
@@ -88,8 +88,9 @@ def score_source(
     """One forward pass per adapter, and a score per adapter, layer and pooling that differ.
 
     On the first `n_parts` parts of the training rows, or all of them; `quick` scores by `rank_by` alone. Adapters are
-    taken from, and kept in, `made`: some are trained. Adapters that come out equal for this source, such as plans of three channels where it has one, count once; of
-    poolings that give equal features, those of maps and vectors, only the first is a candidate.
+    taken from, and kept in, `made`: some are trained. Those that come out equal for this source, such as plans of
+    three channels where it has one, count once; of poolings that give equal features, those of maps and vectors, only
+    the first is a candidate.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def score_source(
     found: list[tuple[Candidate, Features]] = []
     failures: dict[tuple[str, ...], Exception] = {}
     paths: list[tuple[Step, ...]] = []
-    n_passed = n_computed = 0
+    n_computed = 0
     for choices in variants(plan.target, source, plan.asked.adapters):
         try:
             if choices not in made:
@@ -117,7 +118,6 @@ def score_source(
             failures[choices] = error
             continue
         paths.append(adapter.path)
-        n_passed += sum(map(len, plan.parts[:n_parts]))
         n_computed += features.n_computed
         scorers = (plan.rank_by,) if quick else plan.scorers
         found += [(candidate, features) for candidate in _score_all(plan, source, adapter, features, scorers)]
@@ -126,7 +126,7 @@ def score_source(
     best, features = min(found, key=lambda pair: sort_key(pair[0], plan.rank_by))
     matrix = _matrix(features, best.layer, best.pooling, is_raw)
     marked = tuple(replace(candidate, is_best_layer=candidate is best) for candidate, _ in found)
-    return Scored(marked, features, matrix, failures, n_passed, n_computed)
+    return Scored(marked, features, matrix, failures, len(paths), n_computed)
 
 
 def control_of(source: Source) -> Literal["random", "raw"] | None:

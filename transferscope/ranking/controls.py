@@ -59,7 +59,8 @@ def _of_order(
     first = max(known, key=lambda source: values[source])
     lift = gain(leader, best[first], by)
     tau = weighted_kendall([values[s] for s in known], [order[s] for s in known]) if len(known) > 1 else float("nan")
-    return Control(name, first, *(lift or (None, None)), tau if tau == tau else None)
+    gained, error = lift or (None, None)
+    return Control(name, first, gained, error, tau if tau == tau else None)
 
 
 def _scored(ranked: Sequence[Candidate], leader: Candidate, by: str) -> Iterator[Control]:
@@ -68,4 +69,4 @@ def _scored(ranked: Sequence[Candidate], leader: Candidate, by: str) -> Iterator
         rivals = [(c, lift) for c in ranked if c.control == kind and (lift := gain(leader, c, by))]
         if rivals:
             rival, lift = min(rivals, key=lambda pair: pair[1][0])
-            yield Control(name, rival.source, *lift, None)
+            yield Control(name, rival.source, lift[0], lift[1], None)

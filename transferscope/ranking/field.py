@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..adapters import Adapter, find_adapter
-from ..errors import CacheError, CorruptSampleError, SourceError, TargetError, TransferScopeError
+from ..adapters import Adapter, find_adapter, variants
+from ..errors import CacheError, CorruptSampleError, TargetError, TransferScopeError
 from ..results import Candidate, Failure, Score, Skipped, SourceCard
 from ..sources import Source, load_source
 from ..spending import Cost, Dropped, Excluded, Race, Stage
+from ..targets import Split, Target
 from .budget import Budget
 from .candidates import Plan, Scored, score_source
 from .constraints import Constraints, refusal
 from .cost import measure_cost
 from .paired import scored
-from .race import survivors
+from .race import LEVEL, losers, stages
 
 log = logging.getLogger(__name__)
 HELD = 1_000_000_000  # parameters of loaded sources kept between stages: about 4 GB
@@ -42,16 +43,18 @@ class Field:
     constraints: Constraints
     budget: Budget | None
     trust_remote_code: bool
+    measures_costs: bool
     found: dict[str, Scored] = field(default_factory=dict)  # the newest of each source, dropped ones among them
+    n_rows: dict[str, int] = field(default_factory=dict)  # training rows that each was scored on
     cards: dict[str, SourceCard] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     failures: dict[str, list[Failure]] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
+    admitted: list[str] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     skipped: tuple[Skipped, ...] = ()
     reached: int | None = None  # parts of the training rows that every ranked source was scored on; None: all
     race: Race | None = None
-    passes: int = 0
     _loaded: dict[str, Entrant] = field(default_factory=dict)
 
     def score(self, spec: str, *, n_parts: int | None = None, quick: bool = False) -> Scored | None:
@@ -72,12 +75,11 @@ class Field:
             Failure(spec, f"{' and '.join(choices) or 'the default adapter'}: {reason(refused)}")
             for choices, refused in new.failures.items()
         ]
-        before = self.found.get(spec)
-        self.passes += new.n_passed - (before.n_passed if before else 0)
         if self.budget:
             flops = new.n_computed * (new.features.flops or 0.0)
             self.budget.spend(seconds=time.perf_counter() - started, samples=new.n_computed, flops=flops)
         self.found[spec] = new
+        self.n_rows[spec] = self._n_rows(n_parts)
         self.cards[spec] = replace(entrant.source.card, flops=new.features.flops)
         self.skipped = new.features.skipped  # a sample is unreadable for every source alike
         return new
@@ -89,8 +91,9 @@ class Field:
             try:
                 entrant = self._load(spec)
                 refused = refusal(entrant.source.card, self.constraints)
-                if refused is None:
-                    cost = self._cost(spec, entrant)
+                cost = None
+                if refused is None and self.measures_costs:
+                    cost = self._cost(entrant)
                     refused = refusal(cost, self.constraints)
             except (CacheError, TargetError, CorruptSampleError):
                 raise
@@ -101,36 +104,92 @@ class Field:
                 continue
             if refused:
                 self.excluded.append(Excluded(spec, refused))
-            else:
+                continue
+            if cost:
                 self.costs[spec] = cost
-                kept.append(spec)
+            kept.append(spec)
+        self.admitted = kept
         return kept
+
+    def _cost(self, entrant: Entrant) -> Cost:
+        """By the default adapter."""
+        plan, extractor = self.plan, self.plan.extractor
+        choices = variants(plan.target, entrant.source, plan.asked.adapters)[0]
+        if choices not in entrant.adapters:
+            entrant.adapters[choices] = find_adapter(plan.target, entrant.source, choices)
+        card = entrant.source.card
+        return measure_cost(
+            plan.target, entrant.source, entrant.adapters[choices], plan.split.train,
+            layers=plan.asked.layers_of(card), batch_size=extractor.batch_size, device=extractor.device,
+            precision=extractor.precision, load_seconds=entrant.seconds,
+        )  # fmt: skip
 
     def run(self, specs: Sequence[str], *, racing: bool) -> list[str]:
         """Score sources on all training rows, or in stages if they race or a budget may end it; those that remain."""
         if not racing and self.budget is None:
             return self._stage(specs, None, quick=False)
         n_stages = len(self.plan.parts)
-        running, seen = list(specs), []
-        stages: list[Stage] = []
+        running = list(specs)
+        seen: list[dict[str, Score | None]] = []
+        passed: list[Stage] = []
         dropped: list[Dropped] = []
         for number in range(1, n_stages + 1):
             before = {spec: self.found[spec] for spec in running if spec in self.found}
             running = self._stage(running, number, quick=number < n_stages)
-            if self.budget and self.budget.exhausted:
+            if self._is_spent():
                 running = self._step_back(running, before, number)
                 break
-            stages.append(Stage(self._n_rows(number), tuple(running)))
+            passed.append(Stage(self._n_rows(number), tuple(running)))
             seen.append({spec: scored(self.found[spec].best, self.plan.rank_by) for spec in running})
             if racing and number < n_stages:
-                lost = survivors(seen, self._n_rows(n_stages))
+                lost = losers(seen, self._n_rows(), n_stages)
                 dropped += lost
                 for one in lost:
                     running.remove(one.source)
                     self._drop(one.source)
         if racing:
-            self.race = Race(LEVEL, tuple(stages), tuple(dropped), 0, 0)
+            self.race = Race(LEVEL, tuple(passed), tuple(dropped), 0, 0)
         return running
+
+    def add_controls(self, raw: str, twins: Mapping[str, str]) -> None:
+        """Score the raw input, and the twins of sources that were not dropped on as many samples as they were.
+
+        `twins` are those of all sources. The passes that a race saved are counted then.
+        """
+        running = [twin for source, twin in twins.items() if source in self.found and not self._is_out(source)]
+        for spec in dict.fromkeys((raw, *running)):
+            if spec not in self.found and (spec == raw or not self._is_spent()):
+                self.score(spec, n_parts=self.reached)
+        if self.race:
+            sources = {spec: found for spec, found in self.found.items() if found.best.control != "raw"}
+            passes = sum(found.n_paths * self.n_rows[spec] for spec, found in sources.items())
+            spared = sum(sources[spec].n_paths for spec in twins if spec in sources and self._is_out(spec))
+            full = self._n_rows() * (sum(found.n_paths for found in sources.values()) + spared)
+            self.race = replace(self.race, passes=passes, full_passes=full)
+
+    def _is_out(self, spec: str) -> bool:
+        return self.found[spec].best.dropped
+
+    def _is_spent(self) -> bool:
+        return self.budget is not None and self.budget.exhausted
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Of all sources and controls."""
+        return [candidate for found in self.found.values() for candidate in found.candidates]
+
+    @property
+    def all_failures(self) -> tuple[Failure, ...]:
+        """In the order of the sources."""
+        return tuple(failure for failures in self.failures.values() for failure in failures)
+
+    def matrices(self) -> dict[str, np.ndarray]:
+        """The best features of each source that was ranked to the end; controls are not among them."""
+        return {
+            spec: found.matrix
+            for spec, found in self.found.items()
+            if found.best.control is None and not found.best.dropped
+        }
 
     def _stage(self, specs: Iterable[str], n_parts: int | None, *, quick: bool) -> list[str]:
         """Score each on the first parts; a spent budget ends it between two sources."""
@@ -139,19 +198,29 @@ class Field:
         kept = []
         for done, spec in enumerate(specs):
             self.plan.extractor.progress(task, done, len(specs))
-            if self.budget and self.budget.exhausted:
+            if self._is_spent():
                 break
             if self.score(spec, n_parts=n_parts, quick=quick):
                 kept.append(spec)
         self.plan.extractor.progress(task, len(specs), len(specs))
         return kept
 
-    def _step_back(self, running: Sequence[str], before: dict[str, Scored], number: int) -> list[str]:
-        """When a budget ends a stage early: all sources as they were after the stage before it.
+    def _step_back(self, running: Sequence[str], before: Mapping[str, Scored], number: int) -> list[str]:
+        """When a budget ends a stage early, all sources as the stage before it left them.
 
-        Sources are compared on the same samples only; what this stage computed stays in the cache for the next run.
+        Only the same samples compare. What this stage computed is kept in the cache, and the next run goes on there.
         """
-        ...
+        if len(running) == len(before) or (number == 1 and running):
+            reached, kept = number, list(running)  # the budget ended with the stage, or within the first one
+        else:
+            reached, kept = number - 1, list(before)
+        if number == 1:
+            late = [spec for spec in self.admitted if spec not in kept and spec not in self.errors]
+            self.excluded += [Excluded(spec, "the budget was spent before its turn") for spec in late]
+        self.reached = reached
+        for spec in kept:
+            self.score(spec, n_parts=reached)
+        return kept
 
     def _drop(self, spec: str) -> None:
         """Keep what is known of a dropped source, marked as such."""
@@ -160,7 +229,7 @@ class Field:
         self.found[spec] = replace(old, candidates=marked)
         self._loaded.pop(spec, None)
 
-    def _n_rows(self, n_parts: int) -> int:
+    def _n_rows(self, n_parts: int | None = None) -> int:
         return sum(map(len, self.plan.parts[:n_parts]))
 
     def _load(self, spec: str) -> Entrant:
@@ -175,3 +244,13 @@ class Field:
 
     def _held(self) -> int:
         return sum(entrant.source.card.n_parameters for entrant in self._loaded.values())
+
+
+def reason(error: Exception) -> str:
+    """Our own words as they are, another library's with their type."""
+    return str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"
+
+
+def train_parts(target: Target, split: Split) -> tuple[np.ndarray, ...]:
+    """The training rows in the order in which they are computed, race or not: one finds what the other made."""
+    return tuple(split.train[part] for part in stages(target.labels[split.train], split.seed))

@@ -10,20 +10,23 @@ from numpy.typing import NDArray
 
 from ..evaluate.table import Table
 from ..history.conformal import predict_accuracy
-from ..history.fuse import default_weights, fuse
+from ..history.fuse import HISTORY, default_weights, fuse
 from ..history.prior import Prior, static_prior
+from ..history.store import Store
 from ..history.weights import learn_weights
 from ..results import Candidate, SourceCard
 from ..scorers.registry import SCORERS
 from ..spending import Cost
+from ..targets import Target
 from ..trust import Control, Fusion, Separation, Standing
 from .best import Measured, draw_together, standings
+from .candidates import sort_key
+from .constraints import pareto
 from .controls import measure_controls
 from .paired import scored
 from .separate import separations
 
 CONSENSUS = "consensus"
-HISTORY = "history"  # the prior's name among the weights
 Array = NDArray[np.float64]
 
 
@@ -41,6 +44,12 @@ class Past:
 
     table: Table | None
     source_accuracy: Mapping[str, float]
+
+    @classmethod
+    def of(cls, history: Store | None, target: Target, source_accuracy: Mapping[str, float]) -> Past:
+        """All that a history holds but for the target itself."""
+        table = history.table(without=target.content_sha256) if history else None
+        return cls(table if table is not None and table.targets else None, source_accuracy)
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,9 @@ def judge(
         prior = _prior(names, priors)
         observed = fuse({name: measured[name].values for name in taking}, fusion.weights, prior)
         chances = fuse(
-            {name: draws[name] for name in taking}, fusion.weights, _drawn_prior(names, priors, len(draws[by]), seed)
+            {name: draws[name] for name in taking},
+            _drawn_weights(fusion.weights, len(draws[by]), seed),
+            _drawn_prior(names, priors, len(draws[by]), seed),
         )
     else:
         observed, chances = measured[by].values, draws[by]
@@ -118,7 +129,7 @@ def judge(
     by_source = {c.source: c for c in ranked}
     return Judgement(
         order,
-        _predicted(stood, past.table, ranked, fusion),
+        _predicted(stood, past.table, ranked, by),
         separations(by_source, stood, costs, by=by),
         fusion,
         measure_controls(
@@ -132,10 +143,10 @@ def judge(
     )
 
 
-def place(judgement: Judgement, candidate: Candidate, by: str) -> tuple[bool, float, str]:
-    """For sorting candidates: by what orders their source, then as `sort_key` does within it."""
-    value = judgement.order.get(candidate.source)
-    return value is None or candidate.dropped, -(value or 0.0), candidate.source
+def place(order: Mapping[str, float], candidate: Candidate, by: str) -> tuple[object, ...]:
+    """For sorting candidates: sources by what orders them, and within each by its scorer; dropped ones last."""
+    value = order.get(candidate.source)
+    return candidate.dropped, value is None, -(value or 0.0), candidate.source, sort_key(candidate, by)
 
 
 def _fusion(
@@ -173,12 +184,26 @@ def _measured(ranked: Sequence[Candidate], name: str) -> Measured:
     n_blocks = max((len(score.left_out) for score in scores if score), default=0)
     nan = float("nan")
     values = np.array([sign * score.value if score and score.value is not None else nan for score in scores])
-    errors = np.array([nan if score is None or score.standard_error is None else score.standard_error for score in scores])
+    errors = np.array(
+        [nan if score is None or score.standard_error is None else score.standard_error for score in scores]
+    )
     left_out = np.full((len(scores), n_blocks), nan)
     for row, score in enumerate(scores):
         if score and len(score.left_out) == n_blocks:
             left_out[row] = sign * np.array(score.left_out)
     return Measured(values, left_out, errors)
+
+
+def _drawn_weights(weights: Mapping[str, float], n_draws: int, seed: int) -> dict[str, Array]:
+    """Weights as if other scorers of their kind had been asked: how far they disagree is part of what is not known.
+
+    A Bayesian bootstrap over the scorers (Rubin, Annals of Statistics 1981).
+    """
+    shares = np.array(list(weights.values()))
+    size = int(np.count_nonzero(shares))  # witnesses
+    drawn = np.random.default_rng((seed, size)).standard_gamma(np.maximum(shares * size, 1e-9), (n_draws, len(shares)))
+    drawn /= drawn.sum(axis=1, keepdims=True)
+    return {name: drawn[:, [place]] for place, name in enumerate(weights)}
 
 
 def _prior(names: Sequence[str], priors: Mapping[str, Prior]) -> Array | None:
@@ -194,3 +219,23 @@ def _drawn_prior(names: Sequence[str], priors: Mapping[str, Prior], n_draws: int
         return None
     errors = np.array([priors[name].standard_error if name in priors else np.nan for name in names])
     return means + errors * np.random.default_rng((seed, n_draws)).standard_normal((n_draws, len(names)))
+
+
+def _predicted(
+    stood: Sequence[Standing], table: Table | None, ranked: Sequence[Candidate], by: str
+) -> tuple[Standing, ...]:
+    """The standings with the accuracies that the history predicts."""
+    values = {c.source: score.value for c in ranked if (score := scored(c, by)) and score.value is not None}
+    sign = next((1.0 if score.higher_is_better else -1.0 for c in ranked if (score := scored(c, by))), 1.0)
+    found = predict_accuracy(table, by, {name: sign * value for name, value in values.items()}) if table else {}
+    told = []
+    for one in stood:
+        middle, low, high = found.get(one.source, (None, None, None))
+        told.append(replace(one, predicted=middle, predicted_low=low, predicted_high=high))
+    return tuple(told)
+
+
+def fronted(judgement: Judgement, costs: Mapping[str, Cost]) -> tuple[str, ...]:
+    """The Pareto front of what orders the sources against the time of one sample."""
+    latencies = {name: cost.latency for name, cost in costs.items() if cost.latency is not None}
+    return pareto({one.source: one.value for one in judgement.standings if one.value is not None}, latencies)

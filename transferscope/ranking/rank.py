@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
-from ..errors import CacheError, CorruptSampleError, SourceError, TargetError, TransferScopeError
+from ..errors import SourceError, TransferScopeError
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device, pick_precision
+from ..history.store import Store
 from ..progress import Progress, silent
 from ..registry import Spec
-from ..results import Candidate, Failure, Ranking, Skipped, SourceCard, SplitCard
+from ..results import Candidate, Ranking, SplitCard
 from ..scorers.score import DEFAULT_SCORERS
-from ..sources import SOURCES, load_source
+from ..sources import SOURCES
 from ..stamp import make_stamp
 from ..targets import Split, Target, load_target, split_target
 from .asked import Asked
-from .candidates import Plan, score_source, sort_key
+from .budget import Budget
+from .candidates import Plan, sort_key
 from .compare import measure_discrepancy, measure_similarity
+from .constraints import Constraints
 from .effects import measure_alignments, measure_effects, measure_twins
+from .field import Field, train_parts
+from .judge import CONSENSUS, Judgement, Past, fronted, judge, place
 from .selection import measure_selections
 from .together import add_combined, expand
 from .warnings import warnings_of
 
-log = logging.getLogger(__name__)
+RACE_FROM = 8  # sources: fewer cost little, and are worth seeing to the end
 RAW_OF_MODALITY = {"image": "raw:image", "audio": "raw:audio", "text": "raw:text"}
-
-
-@dataclass
-class _Study:
-    """What one ranking gathers on its way."""
-
-    plan: Plan
-    trust_remote_code: bool
-    candidates: list[Candidate] = field(default_factory=list)
-    cards: list[SourceCard] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    skipped: tuple[Skipped, ...] = ()
-    best_features: dict[str, np.ndarray] = field(default_factory=dict)
-    errors: dict[str, Exception] = field(default_factory=dict)
 
 
 def rank(
@@ -55,6 +45,12 @@ def rank(
     pooling: str | Sequence[str] = "mean",
     adapters: str | Sequence[str] = (),
     twins: bool = True,
+    race: bool | None = None,
+    budget: str | Budget | None = None,
+    constraints: Constraints | None = None,
+    costs: bool = True,
+    store: Store | str | Path | Literal[False] | None = None,
+    source_accuracy: Mapping[str, float] | None = None,
     source_data: Mapping[str, str | Target] | None = None,
     max_samples: int | None = None,
     seed: int = 0,
@@ -82,8 +78,9 @@ def rank(
         Names from ``transferscope scorers``; default: `DEFAULT_SCORERS`, LEEP where there is a source head. "ncti" and
         "etran" combine their parts over the sources at their best layers.
     rank_by : str, optional
-        The scorer that orders candidates and picks layers; default: ``ridge_loo`` (a leave-one-out accuracy,
-        comparable across feature widths) when it is among the scorers, else the first of them.
+        The scorer that orders sources and picks their layers. By default ``ridge_loo`` (a leave-one-out accuracy,
+        comparable across feature widths) picks layers when it is among the scorers, else the first of them, and the
+        sources are ordered by "consensus": of the ranks under all scorers that say something here, and of the history.
     layers : "all", "last", "every:N", or layers' names or indices, default="all"
         Of every source. An index counts from the input, from 0; a negative one from the end. "every:N" is the last
         layer and every Nth before it. Several are put together. The raw input has one layer and keeps it.
@@ -94,6 +91,21 @@ def rank(
         `transferscope.adapters.variants`. Default: each converter as it is by default.
     twins : bool, default=True
         Rank every pretrained source's random-weights twin beside it, as a control.
+    race : bool, optional
+        Score sources on growing parts of the training rows, and drop those that can no longer reach the best group.
+        Default: from `RACE_FROM` sources on.
+    budget : str or Budget, optional
+        What may be spent on computing features, such as "10m", "5000 samples" or "2e15 flops". When it is spent,
+        sources are ranked by what all of them were scored on; the next run goes on from there.
+    constraints : Constraints, optional
+        Sources that break one are not ranked, and listed with the reason.
+    costs : bool, default=True
+        Measure each source's latency and throughput, and estimate what fine-tuning it takes.
+    store : Store, path, URL, False or None
+        The history: read for the consensus and the prior, and what is found is recorded there. None is the default
+        store, False neither reads nor writes any.
+    source_accuracy : mapping of source spec to float, optional
+        Accuracies on the sources' own tasks: a control.
     source_data : mapping of source spec to target spec, optional
         Some of a source's own training data; their MMD to the target is measured in the source's features.
     max_samples : int, optional
@@ -121,45 +133,74 @@ def rank(
         source could be ranked.
     """
     started = time.perf_counter()
-    scorers = tuple(scorers or DEFAULT_SCORERS)
-    rank_by = rank_by or (DEFAULT_SCORERS[0] if DEFAULT_SCORERS[0] in scorers else scorers[0])
-    specs = _check_names(sources, scorers, rank_by)
-    single, combined = expand(scorers, rank_by)
+    names = tuple(scorers or DEFAULT_SCORERS)
+    ordered_by = CONSENSUS if rank_by in (None, CONSENSUS) else rank_by
+    if rank_by in (None, CONSENSUS):
+        rank_by = DEFAULT_SCORERS[0] if DEFAULT_SCORERS[0] in names else names[0]
+    specs = _check_names(sources, names, rank_by)
+    single, combined = expand(names, rank_by)
     asked = Asked.of(layers, pooling, adapters)
+    history = None if store is False else store if isinstance(store, Store) else Store.open(store)
+    spending = Budget.parse(budget) if isinstance(budget, str) else budget
     target = load_target(target)
     split = split_target(target, seed=seed, max_samples=max_samples)
     device = pick_device(device)
-    precision = pick_precision(precision, device)
     where = cache or FeatureCache.default()
-    extractor = Extractor(where, device, batch_size, asked.poolings, strict, progress, precision)
-    study = _Study(Plan(target, split, single, rank_by, asked, extractor, seed), trust_remote_code)
-    paired = [twin_of(spec) for spec in specs if twins and _has_twin(spec)]
-    everything = [RAW_OF_MODALITY[target.modality], *specs, *paired]
-    for done, spec in enumerate(dict.fromkeys(everything)):
-        progress(f"ranking for {target.name}", done, len(everything))
-        _add_source(study, spec)
-    progress(f"ranking for {target.name}", len(everything), len(everything))
-    _require_one(study, specs)
-    found = add_combined(study.candidates, combined)
-    similarity = measure_similarity({name: study.best_features[name] for name in specs if name in study.best_features})
-    discrepancy = measure_discrepancy(source_data or {}, found, study.best_features, extractor, seed)
-    return Ranking(
-        target=target.card(),
-        split=card_of_split(split),
+    extractor = Extractor(
+        where, device, batch_size, asked.poolings, strict, progress, pick_precision(precision, device)
+    )
+    plan = Plan(target, split, train_parts(target, split), single, rank_by, asked, extractor, seed)
+    field = Field(plan, constraints or Constraints(), spending, trust_remote_code, costs)
+    race = len(specs) >= RACE_FROM if race is None else race
+    raw = RAW_OF_MODALITY[target.modality]
+    admitted = [spec for spec in field.admit(specs) if spec != raw]
+    field.run(admitted, racing=race)
+    field.add_controls(raw, {spec: twin_of(spec) for spec in admitted if twins and _has_twin(spec)})
+    _require_one(field, specs)
+    found = add_combined(field.candidates, combined)
+    past = Past.of(history, target, source_accuracy or {})
+    judged = judge(found, field.cards, field.costs, past, by=rank_by, ordered_by=ordered_by, scorers=single, seed=seed)
+    ranking = replace(
+        _assembled(field, found, judged, ordered_by),
         scorers=(*single, *combined),
-        rank_by=rank_by,
-        sources=tuple(study.cards),
-        candidates=tuple(sorted(found, key=lambda candidate: sort_key(candidate, rank_by))),
+        discrepancy=measure_discrepancy(source_data or {}, found, field.matrices(), extractor, seed),
         stamp=make_stamp(command, seed=seed, device=device, seconds={"rank": time.perf_counter() - started}),
-        failures=tuple(study.failures),
-        skipped=study.skipped,
-        similarity=similarity,
-        discrepancy=discrepancy,
-        warnings=warnings_of(study.plan, found, study.skipped),
-        effects=measure_effects(found, study.cards, asked.poolings, rank_by),
-        selections=measure_selections(found, study.cards, rank_by),
-        twins=measure_twins(found, study.cards, rank_by),
-        alignments=measure_alignments(found, rank_by),
+    )
+    if history:
+        history.record(ranking)
+    return ranking
+
+
+def _assembled(field: Field, found: Sequence[Candidate], judged: Judgement, ordered_by: str) -> Ranking:
+    """What was gathered and judged, as one record."""
+    plan, by = field.plan, field.plan.rank_by
+    cards = tuple(field.cards.values())
+    in_order = (lambda c: place(judged.order, c, by)) if ordered_by == CONSENSUS else (lambda c: sort_key(c, by))
+    return Ranking(
+        target=plan.target.card(),
+        split=card_of_split(plan.split),
+        scorers=plan.scorers,
+        rank_by=by,
+        sources=cards,
+        candidates=tuple(sorted(found, key=in_order)),
+        stamp=make_stamp("", seed=plan.seed, device="", seconds={}),
+        failures=field.all_failures,
+        skipped=field.skipped,
+        similarity=measure_similarity(field.matrices()),
+        warnings=warnings_of(plan, found, field.skipped),
+        effects=measure_effects(found, cards, plan.asked.poolings, by),
+        selections=measure_selections(found, cards, by),
+        twins=measure_twins(found, cards, by),
+        alignments=measure_alignments(found, by),
+        ordered_by=ordered_by,
+        standings=judged.standings,
+        separations=judged.separations,
+        fusion=judged.fusion,
+        controls=judged.controls,
+        costs=tuple(field.costs.values()),
+        pareto=fronted(judged, field.costs),
+        excluded=tuple(field.excluded),
+        race=field.race,
     )
 
 
@@ -191,37 +232,13 @@ def _check_names(sources: Sequence[str], scorers: Sequence[str], rank_by: str) -
     return tuple(dict.fromkeys(sources))
 
 
-def _add_source(study: _Study, spec: str) -> None:
-    """Load, extract and score one source; whatever goes wrong with it alone is listed, not raised."""
-    plan = study.plan
-    try:
-        source = load_source(spec, seed=plan.seed, trust_remote_code=study.trust_remote_code)
-        found = score_source(plan, source)
-    except (CacheError, TargetError, CorruptSampleError):
-        raise  # these would hit every source alike; unreadable samples are raised only when strict
-    except Exception as error:
-        log.debug("%s failed", spec, exc_info=True)
-        study.failures.append(Failure(spec, _reason(error)))
-        study.errors[spec] = error
-        return
-    for choices, refusal in found.failures.items():
-        study.failures.append(Failure(spec, f"{' and '.join(choices) or 'the default adapter'}: {_reason(refusal)}"))
-    study.cards.append(replace(source.card, flops=found.features.flops))
-    study.candidates += found.candidates
-    study.best_features[source.card.name] = found.matrix
-    study.skipped = found.features.skipped  # a sample is unreadable for every source alike
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"
-
-
-def _require_one(study: _Study, specs: Sequence[str]) -> None:
+def _require_one(field: Field, specs: Sequence[str]) -> None:
     """If every source failed there is nothing to rank; a single source's own error is raised as it was."""
-    ranked = {card.name for card in study.cards}
-    if any(spec in ranked for spec in specs):
+    if any(spec in field.found for spec in specs):
         return
-    if len(specs) == 1 and isinstance(study.errors[specs[0]], TransferScopeError):
-        raise study.errors[specs[0]]
-    listed = "\n".join(f"  {failure.source}: {failure.reason}" for failure in study.failures)
-    raise SourceError(f"no source could be ranked for {study.plan.target.name}:\n{listed}")
+    if len(specs) == 1 and isinstance(field.errors.get(specs[0]), TransferScopeError):
+        raise field.errors[specs[0]]
+    reasons = [(failure.source, failure.reason) for failure in field.all_failures]
+    reasons += [(left.source, left.reason) for left in field.excluded]
+    listed = "\n".join(f"  {source}: {reason}" for source, reason in reasons)
+    raise SourceError(f"no source could be ranked for {field.plan.target.name}:\n{listed}")

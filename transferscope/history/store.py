@@ -1,0 +1,341 @@
+"""`Store`: every scored and confirmed (source, target), in a local file or a database server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from ..errors import ResultError
+from ..evaluate.table import Table
+from ..results import Ranking, Truth, dump_result
+from . import schema
+
+VERSION = "2"  # of the schema: the newest file in migrations/versions
+BUSY_SECONDS = 60  # that a writer waits for another one
+PER_CENT = 1.5  # an accuracy above this was given in per cent
+LOCK = 7261532  # of PostgreSQL, while the tables are made
+
+
+def default_path() -> Path:
+    """``$TRANSFERSCOPE_STORE``, or ``transferscope/history.db`` in the user's data folder."""
+    if named := os.environ.get("TRANSFERSCOPE_STORE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "transferscope" / "history.db"
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """An open history.
+
+    Attributes
+    ----------
+    engine : sqlalchemy.Engine
+    """
+
+    engine: sa.Engine
+
+    @classmethod
+    def open(cls, where: str | Path | None = None) -> Store:
+        """Open a history, and make or migrate its tables.
+
+        Parameters
+        ----------
+        where : str or Path, optional
+            A file (SQLite), or a database URL of SQLAlchemy's such as ``postgresql+psycopg://user@host/name``;
+            default: `default_path`.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be opened or written, is no history, or was made by a newer version of this program.
+        """
+        named = str(where) if where is not None else str(default_path())
+        try:
+            engine = _engine(named)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+            raise ResultError(
+                f"the history {_shown(named)} cannot be opened ({error}); expected a file, or a database URL whose "
+                "driver is installed, such as postgresql+psycopg://user@host/name."
+            ) from None
+        try:
+            _migrate(engine)
+        except sa.exc.SQLAlchemyError as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise ResultError(
+                f"the history {_shown(named)} cannot be used ({reason}); expected the file of a history that can be "
+                "written, or name another with --store."
+            ) from None
+        return cls(engine)
+
+    def record(self, result: Ranking | Truth) -> bool:
+        """Keep a result: all of it or nothing, and each once.
+
+        Returns
+        -------
+        bool
+            Whether it is new.
+        """
+        made = result.stamp
+        head = {
+            "digest": hashlib.sha256(dump_result(result).encode()).hexdigest(),
+            "kind": result.kind, "origin": made.command, "created": made.created, "seed": made.seed,
+            "device": made.device, "versions": dict(made.versions),
+        }  # fmt: skip
+        return self._insert(head, _of_ranking(result) if isinstance(result, Ranking) else _of_truth(result))
+
+    def import_table(self, table: Table, origin: str) -> bool:
+        """Keep a published table, its scores turned so that higher is better.
+
+        Parameters
+        ----------
+        table : Table
+        origin : str
+            Its name; the same numbers under the same name are kept once.
+        """
+        from datetime import UTC, datetime
+
+        rows: dict[sa.Table, list[dict[str, Any]]] = {schema.scores: [], schema.accuracies: []}
+        state = hashlib.sha256(origin.encode())
+        for row, column in np.ndindex(table.accuracy.shape):
+            target, source = table.targets[row], table.sources[column]
+            of = {"target": target, "target_key": f"{origin}:{target}", "source": source, "is_control": False}
+            if np.isfinite(accuracy := table.accuracy[row, column]):
+                took = float("nan") if table.seconds is None else float(table.seconds[row, column])
+                found = {
+                    "strategy": "published",
+                    "accuracy": float(accuracy),
+                    "seconds": took if np.isfinite(took) else None,
+                }
+                rows[schema.accuracies].append({**of, **found})
+            for name, values in table.scores.items():
+                if np.isfinite(value := values[row, column]):
+                    score = {"scorer": name, "value": float(value), "higher_is_better": True, "saturated": False}
+                    rows[schema.scores].append({**of, **score})
+        state.update(repr(rows[schema.accuracies] + rows[schema.scores]).encode())
+        head = {"digest": state.hexdigest(), "kind": "import", "origin": origin,
+                "created": datetime.now(UTC).isoformat(timespec="seconds")}  # fmt: skip
+        return self._insert(head, rows)
+
+    def _insert(self, head: Mapping[str, Any], rows: Mapping[sa.Table, Sequence[Mapping[str, Any]]]) -> bool:
+        try:
+            with self.engine.begin() as connection:
+                made = connection.execute(sa.insert(schema.results).values(**head))
+                assert made.inserted_primary_key is not None
+                number = made.inserted_primary_key[0]
+                for table, entries in rows.items():
+                    if entries:
+                        connection.execute(sa.insert(table), [{**entry, "result": number} for entry in entries])
+        except sa.exc.IntegrityError:  # its digest is there already
+            return False
+        except sa.exc.SQLAlchemyError as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            raise ResultError(f"the history could not be written ({reason}); the result itself is not lost.") from None
+        return True
+
+    def rows(self, *, target: str | None = None, source: str | None = None) -> list[dict[str, Any]]:
+        """Accuracies, newest last, one dict per row, of targets and sources whose names hold these letters."""
+        table, head = schema.accuracies, schema.results
+        found = (
+            sa.select(
+                head.c.created, head.c.kind, head.c.origin, table.c.target, table.c.source, table.c.strategy,
+                table.c.layer, table.c.accuracy, table.c.standard_error, table.c.n_test, table.c.seconds,
+            )
+            .join(head, table.c.result == head.c.id)
+            .order_by(head.c.created, table.c.id)
+        )  # fmt: skip
+        for column, text in ((table.c.target, target), (table.c.source, source)):
+            if text:
+                found = found.where(column.contains(text, autoescape=True))
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(found).mappings()]
+
+    def scores(self, *, target: str | None = None, source: str | None = None) -> list[dict[str, Any]]:
+        """Scores, newest last, as `rows`."""
+        table, head = schema.scores, schema.results
+        found = (
+            sa.select(
+                head.c.created, head.c.origin, table.c.target, table.c.source, table.c.is_control, table.c.layer,
+                table.c.scorer, table.c.value, table.c.standard_error, table.c.higher_is_better, table.c.saturated,
+                table.c.n_samples,
+            )
+            .join(head, table.c.result == head.c.id)
+            .order_by(head.c.created, table.c.id)
+        )  # fmt: skip
+        for column, text in ((table.c.target, target), (table.c.source, source)):
+            if text:
+                found = found.where(column.contains(text, autoescape=True))
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(found).mappings()]
+
+    def table(self, *, strategy: str | None = None, without: str | None = None) -> Table:
+        """What is known of each source on each target.
+
+        Parameters
+        ----------
+        strategy : str, optional
+            The accuracies of this one; default: the best of all.
+        without : str, optional
+            The content hash of a target to leave out: the one that is to be judged.
+
+        Returns
+        -------
+        Table
+            Accuracies as shares; scores of the newest ranking, higher is better, NaN where saturated. Targets go by
+            their content hash. Controls are left out.
+        """
+        accuracies, scores = schema.accuracies, schema.scores
+        measured = sa.select(accuracies).where(~accuracies.c.is_control).order_by(accuracies.c.id)
+        scored = sa.select(scores).where(~scores.c.is_control, ~scores.c.saturated).order_by(scores.c.id)
+        if strategy:
+            measured = measured.where(accuracies.c.strategy == strategy)
+        with self.engine.connect() as connection:
+            found = [row for row in connection.execute(measured).mappings() if row["target_key"] != without]
+            told = [row for row in connection.execute(scored).mappings() if row["target_key"] != without]
+        return _table(found, told)
+
+    def state(self) -> str:
+        """A hash of what it holds: equal exactly when the results are."""
+        with self.engine.connect() as connection:
+            digests = connection.execute(sa.select(schema.results.c.digest)).scalars().all()
+        return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+    def forget(self, origin: str) -> int:
+        """Remove the results of an origin (a command or a file's name); how many there were."""
+        with self.engine.begin() as connection:
+            gone = sa.select(schema.results.c.id).where(schema.results.c.origin == origin)
+            for table in (schema.scores, schema.accuracies, schema.costs):
+                connection.execute(sa.delete(table).where(table.c.result.in_(gone)))
+            return connection.execute(sa.delete(schema.results).where(schema.results.c.origin == origin)).rowcount
+
+
+def _table(found: Sequence[Any], told: Sequence[Any]) -> Table:
+    rows = [*found, *told]
+    targets, sources = (tuple(dict.fromkeys(row[name] for row in rows)) for name in ("target_key", "source"))
+    place = ({name: at for at, name in enumerate(names)} for names in (targets, sources))
+    by_target, by_source = place
+    shape = len(targets), len(sources)
+    accuracy, seconds = np.full(shape, np.nan), np.full(shape, np.nan)
+    for row in found:
+        at = by_target[row["target_key"]], by_source[row["source"]]
+        if not row["accuracy"] <= accuracy[at]:
+            accuracy[at] = row["accuracy"]
+        if row["seconds"] is not None:
+            seconds[at] = np.nansum([seconds[at], row["seconds"]])
+    in_per_cent = np.nanmax(accuracy, axis=1, initial=0.0) > PER_CENT
+    accuracy[in_per_cent] /= 100
+    scores: dict[str, np.ndarray] = {}
+    for row in told:
+        values = scores.setdefault(row["scorer"], np.full(shape, np.nan))
+        values[by_target[row["target_key"]], by_source[row["source"]]] = (
+            row["value"] if row["higher_is_better"] else -row["value"]
+        )
+    return Table(targets, sources, accuracy, scores, seconds)
+
+
+def _of_ranking(ranking: Ranking) -> dict[sa.Table, list[dict[str, Any]]]:
+    """Scores and costs of each source at its best candidate."""
+    controls = {c.source for c in ranking.candidates if c.control}
+    scores = [
+        {
+            **_of(ranking, c.source, c.source in controls), "layer": c.layer, "pooling": c.pooling,
+            "choices": "; ".join(c.choices), "scorer": score.name, "value": score.value,
+            "standard_error": score.standard_error, "higher_is_better": score.higher_is_better,
+            "saturated": score.saturated, "n_samples": score.n_samples, "n_features": score.n_features,
+        }
+        for c in ranking.best() if not c.dropped
+        for score in c.scores.values() if score.value is not None
+    ]  # fmt: skip
+    costs = [
+        {
+            **_of(ranking, cost.source, cost.source in controls), "device": cost.device, "license": cost.license,
+            "n_parameters": cost.n_parameters, "flops": cost.flops, "latency": cost.latency,
+            "throughput": cost.throughput, "tuning_bytes": cost.tuning_bytes, "tuning_seconds": cost.tuning_seconds,
+        }
+        for cost in ranking.costs
+    ]  # fmt: skip
+    return {schema.scores: scores, schema.costs: costs}
+
+
+def _of_truth(truth: Truth) -> dict[sa.Table, list[dict[str, Any]]]:
+    found = [
+        {
+            **_of(truth, row.source, row.source.startswith("raw:") or "weights=random" in row.source),
+            "layer": row.layer, "strategy": row.strategy, "accuracy": row.accuracy, "spread": row.spread,
+            "standard_error": row.standard_error, "n_test": row.n_test, "seconds": row.seconds,
+        }
+        for row in truth.confirmed
+    ]  # fmt: skip
+    return {schema.accuracies: found}
+
+
+def _of(result: Ranking | Truth, source: str, is_control: bool) -> dict[str, Any]:
+    target = result.target
+    return {"target": target.name, "target_key": target.content_sha256, "modality": target.modality,
+            "source": source, "is_control": is_control}  # fmt: skip
+
+
+def _shown(named: str) -> str:
+    """Without a password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", named)
+
+
+def _engine(named: str) -> sa.Engine:
+    if re.match(r"[a-z0-9+]{2,}://", named):
+        engine = sa.create_engine(named)
+    else:
+        path = Path(named).expanduser()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultError(
+                f"the history {path} cannot be made ({error.strerror}); choose another --store."
+            ) from None
+        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _prepare(connection: Any, _: Any) -> None:
+    """Writers wait for each other instead of failing, and none sees half of another's work."""
+    connection.isolation_level = None  # sqlite3 would begin by itself, and too late for a lock
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _migrate(engine: sa.Engine) -> None:
+    """Bring the tables to `VERSION`; several processes may try at once."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+
+    with _locked(engine) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        if found == VERSION:
+            return
+        if found is not None and int(found) > int(VERSION):
+            raise ResultError(
+                f"the history {_shown(str(engine.url))} has version {found}, and this program knows up to {VERSION}; "
+                "update transferscope, or choose another --store."
+            )
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+        config.attributes["connection"] = connection
+        command.upgrade(config, VERSION)
+
+
+@contextmanager
+def _locked(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        yield connection
