@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = {
-    "choices", "errors", "registry", "results", "storage", "wheels", "progress", "callable_room", "spending", "stamp",
-    "trust",
+    "agreements", "choices", "errors", "registry", "results", "storage", "wheels", "progress", "callable_room",
+    "spending", "stamp", "trust",
 }  # fmt: skip
 MAY_IMPORT = {
     "targets": set(),

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from transferscope.agreements import Estimate
 from transferscope.errors import ResultError
 from transferscope.results import (
     Agreement,
     Candidate,
     Confirmed,
     Epoch,
-    Estimate,
     Evaluation,
     Failure,
     Ranking,

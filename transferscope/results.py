@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from .agreements import Agreement, Comparison, OrderScore
 from .choices import Alignment, Effect, Selection, TwinGap
 from .errors import ResultError
 from .spending import Cost, Excluded, Race
@@ -287,37 +288,15 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A value with its bootstrap interval; `value` None where it is not defined, and `note` says why."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well one scorer's order agrees with measured accuracy on one target."""
-
-    target: str
-    strategy: str
-    scorer: str  # a scorer, or a control such as "n_parameters"
-    n_sources: int
-    weighted_kendall: Estimate
-    kendall: Estimate
-    spearman: Estimate
-    pearson: Estimate
-    regret_at_1: Estimate  # accuracy points lost by taking the first
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Agreement of every scorer with every strategy's measured accuracy."""
 
     agreements: tuple[Agreement, ...]
     stamp: Stamp
     level: float = 0.9  # of the intervals
+    orders: tuple[OrderScore, ...] = ()  # of every order on every target, and on average
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
     kind: Literal["evaluation"] = "evaluation"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT

@@ -159,10 +159,10 @@ def test_ctrl_c_says_that_nothing_is_lost(
 ) -> None:
     import transferscope.ranking.rank as room
 
-    def stop(*args: object) -> None:
+    def stop(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room, "_add_source", stop)
+    monkeypatch.setattr(room, "judge", stop)
     done = run_here("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges", cwd=tmp_path)
     assert done.returncode == 130
     assert "the same command goes on where this one stopped" in done.stderr

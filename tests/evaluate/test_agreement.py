@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import transferscope as ts
+from transferscope.agreements import Estimate
 from transferscope.errors import ResultError
 from transferscope.evaluate import evaluate, kendall, pearson, regret_at_k, spearman, weighted_kendall
 from transferscope.results import (
     Agreement,
     Candidate,
     Confirmed,
-    Estimate,
     Evaluation,
     Ranking,
     Score,

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from transferscope.agreements import Estimate
 from transferscope.results import (
     Agreement,
     Candidate,
     Confirmed,
     Discrepancy,
     Epoch,
-    Estimate,
     Evaluation,
     Failure,
     Loss,

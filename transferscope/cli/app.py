@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..results import Ranking, Truth, load_result
+from .history import history_app
 from .measuring import score, similarity
 from .options import JsonOption, OutOption, SeedOption, TrustOption, check_out
 from .output import command_line, finish, print_json
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command()(confirm)
+app.add_typer(history_app, name="history")
 
 
 @app.command()

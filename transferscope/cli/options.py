@@ -35,6 +35,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 TrustOption = Annotated[bool, typer.Option("--trust-remote-code", help="Let hub repositories run their own code.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", callback=check_out, help="Where the result is saved.")]
 SeedOption = Annotated[int, typer.Option(help="Of splits and random weights.")]
+NoStoreOption = Annotated[bool, typer.Option("--no-store", help="Neither read nor write a history.")]
 StoreOption = Annotated[
     str | None,
     typer.Option("--store", help="The history: a file or a database URL; default: a file in your data folder."),

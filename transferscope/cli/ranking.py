@@ -10,6 +10,7 @@ import typer
 from .options import (
     DeviceOption,
     JsonOption,
+    NoStoreOption,
     OutOption,
     ScorersOption,
     SeedOption,
@@ -58,7 +59,7 @@ def rank(
         list[str] | None, typer.Option(help="SOURCE=TARGET: a source's own data, for its distance to the target.")
     ] = None,
     store: StoreOption = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Neither read nor write a history.")] = False,
+    no_store: NoStoreOption = False,
     max_samples: Annotated[int | None, typer.Option(min=10, help="Use a stratified sample of this size.")] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",

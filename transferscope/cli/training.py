@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..results import Ranking
-from .options import DeviceOption, JsonOption, OutOption, TrustOption
+from .options import DeviceOption, JsonOption, NoStoreOption, OutOption, StoreOption, TrustOption
 from .output import command_line, finish, load
 
 
@@ -23,6 +23,8 @@ def confirm(
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
     batch_size: Annotated[int, typer.Option(min=2)] = 32,
     device: DeviceOption = "auto",
+    store: StoreOption = None,
+    no_store: NoStoreOption = False,
     trust_remote_code: TrustOption = False,
     out: OutOption = Path("truth.json"),
     as_json: JsonOption = False,
@@ -39,7 +41,8 @@ def confirm(
     with DrawnProgress() as progress:
         truth = train_candidates(
             load(ranking, Ranking), top=top, sources=source, strategy=chosen, controls=controls, recipe=recipe,
-            device=device, batch_size=batch_size, trust_remote_code=trust_remote_code, progress=progress,
+            device=device, batch_size=batch_size, store=False if no_store else store,
+            trust_remote_code=trust_remote_code, progress=progress,
             command=command_line(),
         )  # fmt: skip
     finish(truth, out, as_json)

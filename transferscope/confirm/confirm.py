@@ -8,6 +8,8 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from ..adapters import Adapter, find_adapter
 from ..errors import CacheError, ResultError, TransferScopeError, UnknownNameError
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device
+from ..history.store import Store
 from ..progress import Progress, silent
 from ..results import Candidate, Confirmed, Epoch, Failure, Ranking, Run, Truth
 from ..sources import Source, load_source
@@ -52,6 +55,7 @@ def confirm(
     device: str = "auto",
     batch_size: int = 32,
     cache: FeatureCache | None = None,
+    store: Store | str | Path | Literal[False] | None = None,
     trust_remote_code: bool = False,
     progress: Progress = silent,
     command: str = "transferscope.confirm",
@@ -78,6 +82,8 @@ def confirm(
         Needed for a target that was built in Python; otherwise it is loaded again by its spec.
     device, batch_size, cache, progress
         See `transferscope.features.extract.Extractor`.
+    store : Store, path, URL, False or None
+        The history that keeps what is measured; None is the default store, False keeps nothing.
     trust_remote_code : bool, default=False
     command : str
         How this run was started, for the record.
@@ -99,6 +105,7 @@ def confirm(
     for name in names:
         STRATEGIES[name]
     chosen = _choose(ranking, top, sources, controls)
+    history = Store.given(store)
     device = pick_device(device)
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, progress=progress)
     data, split = _same_data(ranking, target)
@@ -112,7 +119,10 @@ def confirm(
     confirmed.sort(key=lambda found: -found.accuracy)
     seconds = {"confirm": time.perf_counter() - started}
     stamp = make_stamp(command, seed=ranking.split.seed, device=device, seconds=seconds)
-    return Truth(ranking.target, ranking.split, tuple(confirmed), stamp, tuple(failures))
+    truth = Truth(ranking.target, ranking.split, tuple(confirmed), stamp, tuple(failures))
+    if history:
+        history.keep(truth)
+    return truth
 
 
 def _choose(ranking: Ranking, top: int | None, sources: Sequence[str] | None, controls: bool) -> list[Candidate]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
+from ..ranking.race import train_parts
 from ..results import Run
 from .strategy import Trial, register_strategy
 
@@ -27,7 +29,8 @@ def linear_probe(trial: Trial) -> tuple[Run, ...]:
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
-    parts = [_features(trial, rows) for rows in (trial.split.train, trial.split.validation, trial.split.test)]
+    train = train_parts(trial.target, trial.split)  # as the ranking did, whose features are at hand
+    parts = [_features(trial, rows) for rows in (train, trial.split.validation, trial.split.test)]
     (train_x, train_y), (validation_x, validation_y), (test_x, test_y) = parts
     train_x, validation_x, test_x = _standardised(train_x, validation_x, test_x)
     probe = LogisticRegression(max_iter=2000, tol=1e-4, warm_start=True)  # each strength starts from the one before
@@ -43,7 +46,7 @@ def linear_probe(trial: Trial) -> tuple[Run, ...]:
     return (Run(trial.seed, None, best_accuracy, test_accuracy, (), seconds),)
 
 
-def _features(trial: Trial, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _features(trial: Trial, rows: np.ndarray | Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Features in float64 (L-BFGS stalls on float32 gradients) and labels of the readable rows."""
     features = trial.extractor.extract(trial.target, trial.source, trial.adapter, rows, [trial.layer])
     return features.layers[trial.layer].astype(np.float64), trial.target.labels[features.rows]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..agreements import Agreement, Estimate
 from ..errors import ResultError
-from ..results import Agreement, Confirmed, Estimate, Evaluation, Ranking, Truth
+from ..results import Confirmed, Evaluation, Ranking, Truth
 from ..stamp import make_stamp
 from .measures import STATISTICS, Array, Statistic
+from .table import Table
+from .tables import evaluate_table
 
 FEWEST = 4  # sources from which a bootstrap interval says anything
 CONTROLS = ("n_parameters",)  # an order that needs no data: larger models first
@@ -77,8 +81,33 @@ def evaluate(
                 agreements.append(_agreement(one, strategy, scorer, confirmed, level, n_bootstrap, seed))
     if not agreements:
         raise ResultError("every truth has one source only; an order needs two: confirm more of the ranking (--top).")
+    averaged = evaluate_table(table_of(rankings, truths), level=level, n_bootstrap=n_bootstrap, seed=seed)
     seconds = {"evaluate": time.perf_counter() - started}
-    return Evaluation(tuple(agreements), make_stamp(command, seed=seed, device="cpu", seconds=seconds), level)
+    stamp = make_stamp(command, seed=seed, device="cpu", seconds=seconds)
+    return replace(averaged, agreements=tuple(agreements), stamp=stamp)
+
+
+def table_of(rankings: Sequence[Ranking], truths: Sequence[Truth]) -> Table:
+    """Targets and sources of rankings: scores at each source's best layer, and its best accuracy over strategies."""
+    targets = tuple(dict.fromkeys(ranking.target.name for ranking in rankings))
+    sources = tuple(dict.fromkeys(c.source for ranking in rankings for c in ranking.best()))
+    by_source = {name: place for place, name in enumerate(sources)}
+    shape = len(targets), len(sources)
+    accuracy = np.full(shape, np.nan)
+    scores: dict[str, Array] = {}
+    for ranking in rankings:
+        row = targets.index(ranking.target.name)
+        for confirmed in _by_strategy(ranking, truths).values():
+            for name, found in confirmed.items():
+                if name in by_source:
+                    accuracy[row, by_source[name]] = np.fmax(accuracy[row, by_source[name]], found.accuracy)
+        orders = {scorer: _oriented(ranking, scorer) for scorer in (*ranking.scorers, *CONTROLS)}
+        if ranking.ordered_by not in (None, ranking.rank_by):
+            orders[str(ranking.ordered_by)] = {s.source: s.value for s in ranking.standings if s.value is not None}
+        for scorer, values in orders.items():
+            for name, value in values.items():
+                scores.setdefault(scorer, np.full(shape, np.nan))[row, by_source[name]] = value
+    return Table(targets, sources, accuracy, scores)
 
 
 def _by_strategy(ranking: Ranking, truths: Sequence[Truth]) -> dict[str, dict[str, Confirmed]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
@@ -76,6 +77,18 @@ class Store:
             ) from None
         return cls(engine)
 
+    @classmethod
+    def given(cls, store: Store | str | Path | Literal[False] | None) -> Store | None:
+        """An open store, one to open (None: the default one), or False for none at all."""
+        return None if store is False else store if isinstance(store, Store) else cls.open(store)
+
+    def keep(self, result: Ranking | Truth) -> None:
+        """`record`, where a result must not be lost for want of its record: a failure is a Python warning."""
+        try:
+            self.record(result)
+        except ResultError as error:
+            warnings.warn(str(error), stacklevel=2)
+
     def record(self, result: Ranking | Truth) -> bool:
         """Keep a result: all of it or nothing, and each once.
 
@@ -83,6 +96,11 @@ class Store:
         -------
         bool
             Whether it is new.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be written.
         """
         made = result.stamp
         head = {

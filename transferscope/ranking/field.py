@@ -14,13 +14,12 @@ from ..errors import CacheError, CorruptSampleError, TargetError, TransferScopeE
 from ..results import Candidate, Failure, Score, Skipped, SourceCard
 from ..sources import Source, load_source
 from ..spending import Cost, Dropped, Excluded, Race, Stage
-from ..targets import Split, Target
 from .budget import Budget
 from .candidates import Plan, Scored, score_source
 from .constraints import Constraints, refusal
 from .cost import measure_cost
 from .paired import scored
-from .race import LEVEL, losers, stages
+from .race import LEVEL, losers
 
 log = logging.getLogger(__name__)
 HELD = 1_000_000_000  # parameters of loaded sources kept between stages: about 4 GB
@@ -249,8 +248,3 @@ class Field:
 def reason(error: Exception) -> str:
     """Our own words as they are, another library's with their type."""
     return str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"
-
-
-def train_parts(target: Target, split: Split) -> tuple[np.ndarray, ...]:
-    """The training rows in the order in which they are computed, race or not: one finds what the other made."""
-    return tuple(split.train[part] for part in stages(target.labels[split.train], split.seed))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..results import Score
 from ..scorers.jackknife import paired_difference
 from ..spending import Dropped
+from ..targets import Split, Target
 
 LEVEL = 0.95  # 1 minus the chance that the full-data winner is dropped
 FIRST = 32  # samples of the first stage; sources are dropped from the second on, when their growth is seen
@@ -112,3 +113,8 @@ def _quantile(level: float, n_stages: int, n_blocks: int) -> float:
     from scipy.stats import t
 
     return float(t.ppf(1 - (1 - level) / max(1, n_stages - 2), n_blocks - 1))
+
+
+def train_parts(target: Target, split: Split) -> tuple[np.ndarray, ...]:
+    """The training rows in the order in which they are computed, race or not: one finds what the other made."""
+    return tuple(split.train[part] for part in stages(target.labels[split.train], split.seed))

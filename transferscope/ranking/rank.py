@@ -25,8 +25,9 @@ from .candidates import Plan, sort_key
 from .compare import measure_discrepancy, measure_similarity
 from .constraints import Constraints
 from .effects import measure_alignments, measure_effects, measure_twins
-from .field import Field, train_parts
+from .field import Field
 from .judge import CONSENSUS, Judgement, Past, fronted, judge, place
+from .race import train_parts
 from .selection import measure_selections
 from .together import add_combined, expand
 from .warnings import warnings_of
@@ -140,7 +141,7 @@ def rank(
     specs = _check_names(sources, names, rank_by)
     single, combined = expand(names, rank_by)
     asked = Asked.of(layers, pooling, adapters)
-    history = None if store is False else store if isinstance(store, Store) else Store.open(store)
+    history = Store.given(store)
     spending = Budget.parse(budget) if isinstance(budget, str) else budget
     target = load_target(target)
     split = split_target(target, seed=seed, max_samples=max_samples)
@@ -167,7 +168,7 @@ def rank(
         stamp=make_stamp(command, seed=seed, device=device, seconds={"rank": time.perf_counter() - started}),
     )
     if history:
-        history.record(ranking)
+        history.keep(ranking)
     return ranking
 
 

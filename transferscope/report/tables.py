@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from ..results import Agreement, Candidate, Confirmed, Estimate, Ranking, Setting
+from ..agreements import Agreement, Estimate
+from ..results import Candidate, Confirmed, Ranking, Setting
 from ..scorers.registry import SCORERS
 from ..trust import BEST_SET
 from .choices import alarms, compares, how

@@ -27,7 +27,7 @@ def ranking_table(ranking: Ranking) -> Table:
     """Each source at its best layer, best first; controls are dim and named as such, ties are marked."""
     verdict, places, alarmed = decide(ranking), _places(ranking), alarms(ranking)
     chances = {standing.source: chance(standing.p_best) for standing in ranking.standings}
-    table = _table(f"{shorten(ranking.target.name, 60)}: best layer of each source")
+    table = new_table(f"{shorten(ranking.target.name, 60)}: best layer of each source")
     table.add_column("", justify="right")
     table.add_column("source", overflow="fold", min_width=24)
     table.add_column("", no_wrap=True)
@@ -41,13 +41,13 @@ def ranking_table(ranking: Ranking) -> Table:
         score, card = c.scores.get(ranking.rank_by), ranking.card(c.source)
         table.add_row(
             places.get(c.source, ""),
-            _text(shorten(c.source, LONGEST)),
-            _text(_mark(c, verdict, alarmed)),
-            _text(", ".join(part for part in (c.layer, how(ranking, c)) if part)),
+            plain(shorten(c.source, LONGEST)),
+            plain(_mark(c, verdict, alarmed)),
+            plain(", ".join(part for part in (c.layer, how(ranking, c)) if part)),
             score_text(score),
             *([chances.get(c.source, "")] if chances else []),
             large(card.n_parameters) if card else MISSING,
-            _text(route(step.converter for step in c.path)),
+            plain(route(step.converter for step in c.path)),
             style="dim" if c.control else None,
         )
     return table
@@ -56,7 +56,7 @@ def ranking_table(ranking: Ranking) -> Table:
 def truth_table(truth: Truth) -> Table:
     """Measured accuracies, highest first; controls are dim."""
     [study], _ = gather(truth)
-    table = _table(f"{shorten(truth.target.name, 60)}: accuracy on {noun(truth.split.n_test, 'test sample')}")
+    table = new_table(f"{shorten(truth.target.name, 60)}: accuracy on {noun(truth.split.n_test, 'test sample')}")
     table.add_column("source", overflow="fold", min_width=24)
     table.add_column("strategy", overflow="fold")
     table.add_column("layer", overflow="fold", max_width=18)
@@ -66,9 +66,9 @@ def truth_table(truth: Truth) -> Table:
     table.add_column("time", justify="right", no_wrap=True)
     for row in study.confirmed:
         table.add_row(
-            _text(shorten(row.source, LONGEST)),
-            _text(row.strategy),
-            _text(row.layer),
+            plain(shorten(row.source, LONGEST)),
+            plain(row.strategy),
+            plain(row.layer),
             percent(row.accuracy),
             percent(row.spread),
             percent(row.standard_error),
@@ -85,7 +85,7 @@ def study_table(study: Study, ranking: Ranking) -> Table:
     measured = {(row.source, row.strategy): row for row in study.confirmed}
     strategies = dict.fromkeys(row.strategy for truth in study.truths for row in truth.confirmed)
     tested = f", accuracy on {noun(study.split.n_test, 'test sample')}" if strategies else ""
-    table = _table(f"{shorten(study.target.name, 50)}: {shorten(ranking.rank_by, 20)}{tested}")
+    table = new_table(f"{shorten(study.target.name, 50)}: {shorten(ranking.rank_by, 20)}{tested}")
     table.add_column("", justify="right")
     table.add_column("source", overflow="fold", min_width=24)
     table.add_column("", no_wrap=True)
@@ -98,11 +98,11 @@ def study_table(study: Study, ranking: Ranking) -> Table:
         rows = [measured.get((c.source, strategy)) for strategy in strategies]
         table.add_row(
             places.get(c.source, ""),
-            _text(shorten(c.source, LONGEST)),
-            _text(_mark(c, verdict, alarmed)),
+            plain(shorten(c.source, LONGEST)),
+            plain(_mark(c, verdict, alarmed)),
             score_text(score),
             *(MISSING if row is None else f"{percent(row.accuracy)} ± {100 * row.standard_error:.1f}" for row in rows),
-            _text(route(step.converter for step in c.path)),
+            plain(route(step.converter for step in c.path)),
             style="dim" if c.control else None,
         )
     return table
@@ -110,7 +110,7 @@ def study_table(study: Study, ranking: Ranking) -> Table:
 
 def agreement_table(evaluation: Evaluation) -> Table:
     """Weighted Kendall, Spearman, Pearson and regret of every order, best first by target and strategy."""
-    table = _table(f"Agreement with measured accuracy ({100 * evaluation.level:.0f} % intervals)")
+    table = new_table(f"Agreement with measured accuracy ({100 * evaluation.level:.0f} % intervals)")
     table.add_column("order by", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
     table.add_column("weighted τ", justify="right", no_wrap=True)
@@ -122,7 +122,7 @@ def agreement_table(evaluation: Evaluation) -> Table:
             table.add_row(Text(f"{shorten(a.target, 30)}, {shorten(a.strategy, 16)}", style="bold"))
         above = a.target, a.strategy
         table.add_row(
-            _text(f"  {a.scorer}"),
+            plain(f"  {a.scorer}"),
             str(a.n_sources),
             estimate(a.weighted_kendall),
             estimate(a.spearman).partition(" ")[0],
@@ -144,13 +144,13 @@ def _sentences(verdict: Verdict) -> str:
 def print_result(result: Result) -> None:
     """Print one result: its table, its sentences, and what went wrong."""
     if isinstance(result, Evaluation):
-        _print(agreement_table(result), *_unmeasured(result))
+        print_parts(agreement_table(result), *_unmeasured(result))
         return
     if isinstance(result, Truth):
         said = decide(None, gather(result)[0][0].confirmed, gather(result)[0][0].controls)
-        _print(truth_table(result), Text(said.headline), *_failures(result.failures))
+        print_parts(truth_table(result), Text(said.headline), *_failures(result.failures))
         return
-    _print(ranking_table(result), Text(summary(result)), *_notes(result), *_remarks(result))
+    print_parts(ranking_table(result), Text(summary(result)), *_notes(result), *_remarks(result))
 
 
 def print_study(study: Study) -> None:
@@ -161,7 +161,7 @@ def print_study(study: Study) -> None:
         return
     verdict = Text(_sentences(decide(study.ranking, study.confirmed, study.controls)))
     failures = [failure for truth in study.truths for failure in truth.failures]
-    _print(
+    print_parts(
         "",
         study_table(study, study.ranking),
         verdict,
@@ -198,7 +198,7 @@ def _remarks(result: Ranking) -> list[Text]:
 def print_scores(scores: Mapping[str, Score]) -> None:
     """Print scores of features that were extracted elsewhere."""
     first = next(iter(scores.values()))
-    table = _table(f"{noun(first.n_samples, 'sample')} x {noun(first.n_features, 'feature')}")
+    table = new_table(f"{noun(first.n_samples, 'sample')} x {noun(first.n_features, 'feature')}")
     table.add_column("scorer", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("\u00b1", justify="right", no_wrap=True)
@@ -207,31 +207,31 @@ def print_scores(scores: Mapping[str, Score]) -> None:
     table.add_column("warnings", overflow="fold")
     for name, score in scores.items():
         table.add_row(
-            _text(name),
+            plain(name),
             "saturated" if score.saturated else number(score.value),
             number(score.standard_error),
             "higher" if score.higher_is_better else "lower",
             number(score.seconds),
-            _text(" ".join((*score.warnings, *([score.error] if score.error else [])))),
+            plain(" ".join((*score.warnings, *([score.error] if score.error else [])))),
         )
-    _print(table)
+    print_parts(table)
 
 
 def print_layers(found: LayerSimilarity) -> None:
     """Print which layer of the second source each layer of the first is most like."""
     title = f"{found.measure} on {noun(found.n_samples, 'sample')} of {shorten(found.target, 40)}"
-    table = _table(title)
+    table = new_table(title)
     table.add_column(_fold(found.sources[0]), overflow="fold")
     table.add_column(f"most like, in {shorten(found.sources[1], 40)}", overflow="fold")
     table.add_column("CKA", justify="right", no_wrap=True)
     for layer, row in zip(found.first_layers, found.values, strict=True):
         known = [(value, name) for value, name in zip(row, found.second_layers, strict=True) if value is not None]
         value, name = max(known, default=(None, MISSING))
-        table.add_row(_text(layer), _text(name), number(value))
-    _print(table, "--json prints all pairs of layers.")
+        table.add_row(plain(layer), plain(name), number(value))
+    print_parts(table, "--json prints all pairs of layers.")
 
 
-def _print(*parts: RenderableType) -> None:
+def print_parts(*parts: RenderableType) -> None:
     """Print below each other, no wider than `WIDTH`; a log or a pipe gets the full width."""
     console = Console(highlight=False)
     console = Console(highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
@@ -239,13 +239,13 @@ def _print(*parts: RenderableType) -> None:
         console.print(part)
 
 
-def _table(title: str | None) -> Table:
+def new_table(title: str | None) -> Table:
     return Table(
         title=title and Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
 
 
-def _text(text: str) -> Text:
+def plain(text: str) -> Text:
     """Text as it is: names may hold what rich reads as markup, or what a terminal obeys."""
     return Text(clean(text))
 
