@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -16,6 +16,19 @@ class Stamp:
     device: str
     seconds: Mapping[str, float]  # wall time by phase
     versions: Mapping[str, str]  # python, transferscope, torch, timm, transformers, numpy ...
+
+
+MADE_BY = ("transferscope", "torch", "torchaudio", "timm", "transformers")  # whose version can change a feature
+
+
+def version_differences(made: Iterable[Mapping[str, str]]) -> str:
+    """Packages of which several versions had a part, such as ``torch 2.11.0 and 2.14.1``; empty where none had."""
+    seen: dict[str, dict[str, None]] = {}
+    for versions in made:
+        for name in MADE_BY:
+            if name in versions:
+                seen.setdefault(name, {})[versions[name]] = None
+    return ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in seen.items() if len(found) > 1)
 
 
 def make_stamp(command: str, *, seed: int, device: str, seconds: Mapping[str, float]) -> Stamp:

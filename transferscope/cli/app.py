@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ..results import Ranking, Truth, load_result
+from ..results import load_result
+from .evaluating import evaluate
 from .history import history_app
 from .measuring import score, similarity
-from .options import JsonOption, OutOption, SeedOption, TrustOption, check_out
-from .output import command_line, finish, print_json
+from .options import JsonOption, OutOption, TrustOption, check_out
+from .output import command_line, print_json
 from .ranking import rank
 from .training import confirm
 
@@ -25,23 +26,8 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command()(confirm)
+app.command()(evaluate)
 app.add_typer(history_app, name="history")
-
-
-@app.command()
-def evaluate(
-    results: Annotated[list[Path], typer.Argument(help="Saved rankings and truths, of one target or of many.")],
-    seed: SeedOption = 0,
-    out: OutOption = Path("evaluation.json"),
-    as_json: JsonOption = False,
-) -> None:
-    """Do scores agree with measured accuracy?"""
-    from ..evaluate.agreement import evaluate as measure_agreement
-
-    loaded = [load_result(path) for path in results]
-    rankings = [result for result in loaded if isinstance(result, Ranking)]
-    truths = [result for result in loaded if isinstance(result, Truth)]
-    finish(measure_agreement(rankings, truths, seed=seed, command=command_line()), out, as_json)
 
 
 @app.command()

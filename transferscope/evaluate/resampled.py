@@ -42,7 +42,7 @@ def resample(score: Array, accuracy: Array, counts: Counts, ks: Sequence[int]) -
             np.sqrt((weights * rows["x"]).sum(1) * (weights * rows["y"]).sum(1)),
         ),
         "spearman": _pearson(weights @ sx.T, weights @ sy.T, weights),
-        "pearson": _pearson(*(np.broadcast_to(v, weights.shape) for v in (score, accuracy)), weights),
+        "pearson": _pearson(np.broadcast_to(score, weights.shape), np.broadcast_to(accuracy, weights.shape), weights),
     }
     return found | _at_k(score, accuracy, counts, ks)
 
@@ -52,7 +52,7 @@ def _ratio(above: Array, below: Array) -> Array:
 
 
 def _pearson(x: Array, y: Array, weights: Array) -> Array:
-    total = weights.sum(axis=1, keepdims=True)
+    total = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)  # a draw may hold none that both know
     x = x - (weights * x).sum(axis=1, keepdims=True) / total
     y = y - (weights * y).sum(axis=1, keepdims=True) / total
     spread = (weights * x * x).sum(1) * (weights * y * y).sum(1)
@@ -81,7 +81,8 @@ def _weighted_kendall(score: Array, accuracy: Array, counts: Counts, rows: dict[
 def _at_k(score: Array, accuracy: Array, counts: Counts, ks: Sequence[int]) -> dict[str, Array]:
     """Regret, relative accuracy and both recalls of the k first sources in each draw."""
     there = counts > 0
-    best = np.where(there, accuracy, -np.inf).max(axis=1)
+    empty = ~there.any(axis=1)
+    best = np.where(empty, np.nan, np.where(there, accuracy, -np.inf).max(axis=1))
     order = np.argsort(-score, kind="stable")
     place = np.empty(there.shape, dtype=np.int64)
     place[:, order] = np.cumsum(there[:, order], axis=1)  # 1 for the first source that is there
@@ -90,9 +91,9 @@ def _at_k(score: Array, accuracy: Array, counts: Counts, ks: Sequence[int]) -> d
     n_better = (there & (accuracy > of_first[:, None])).sum(axis=1)
     found = {}
     for k in ks:
-        top = np.where(there & (place <= k), accuracy, -np.inf).max(axis=1)
+        top = np.where(empty, np.nan, np.where(there & (place <= k), accuracy, -np.inf).max(axis=1))
         found[f"regret_at_{k}"] = best - top
         found[f"rel_at_{k}"] = np.where(best > 0, _safe(top, best), np.nan)
-        found[f"best_in_top_{k}"] = (top == best).astype(float)
-        found[f"top_1_among_{k}_best"] = (n_better < k).astype(float)
+        found[f"best_in_top_{k}"] = np.where(empty, np.nan, top == best)
+        found[f"top_1_among_{k}_best"] = np.where(empty, np.nan, n_better < k)
     return found

@@ -35,7 +35,7 @@ def evaluate_table(
 ) -> Evaluation:
     """Measure how well scores order sources, and whether they do better than controls that need no features.
 
-    Controls are the mean rank on the other targets ("static order"), and model size where a column of the table has it.
+    Controls are the mean rank on the other targets ("static order"), and model size where the table has it.
     Weighted Kendall tau is scipy's by default: additive hyperbolic weights, both orders averaged.
 
     Parameters
@@ -118,7 +118,7 @@ def exact_at_k(score: Array, accuracy: Array, ks: Sequence[int]) -> dict[str, fl
 
 
 def static_order(table: Table) -> Array:
-    """Each source's mean relative rank on the other targets, higher is better; NaN where it was trained on no other."""
+    """Each source's mean relative rank on the other targets, higher is better; NaN where there are none."""
     from scipy.stats import rankdata
 
     accuracy = table.accuracy

@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..errors import CorruptSampleError, TargetError, UnknownNameError
 from ..progress import Progress, silent
 from ..results import Skipped
 from ..sources import Inputs, Source
+from ..stamp import MADE_BY
 from ..targets import Target, Waveform
 from .cache import FeatureCache, block_key
 from .forward import LOGITS, Run, ahead, pick_device, pick_precision
@@ -53,6 +55,8 @@ class Features:
         Of one sample's forward pass, averaged over one batch of middling length.
     n_computed : int
         Samples that went through the source now, and were not at hand.
+    versions : tuple of mapping of package to version
+        That made the features, each combination once; blocks that were cached before they were noted have none.
     """
 
     pooled: Mapping[str, Mapping[str, np.ndarray]]
@@ -63,6 +67,7 @@ class Features:
     seconds: float
     flops: float | None
     n_computed: int = 0
+    versions: tuple[Mapping[str, str], ...] = ()
 
     @property
     def layers(self) -> Mapping[str, np.ndarray]:
@@ -241,7 +246,7 @@ class Extractor:
             seconds = time.perf_counter() - started
             notes = {
                 "layers": block.layers, "edits": dict(block.edits), "skipped": block.skipped, "flops": flops,
-                "seconds": seconds,
+                "seconds": seconds, "versions": _versions(),
             }  # fmt: skip
             for how, key in block.keys.items():
                 if self.cache:
@@ -305,7 +310,14 @@ class Extractor:
             skipped=tuple(skipped),
             seconds=sum(block.notes["seconds"] for block in blocks),
             flops=float(np.mean(flops)) if flops else None,
+            versions=tuple({str(v): v for block in blocks if (v := block.notes.get("versions"))}.values()),
         )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of the packages that compute features."""
+    return {name: version(name) for name in MADE_BY}
 
 
 def _alike(loaded: list[tuple[int, Any]], adapter: Adapter, most: int) -> Iterator[list[tuple[int, Any]]]:

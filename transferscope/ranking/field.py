@@ -14,10 +14,12 @@ from ..errors import CacheError, CorruptSampleError, TargetError, TransferScopeE
 from ..results import Candidate, Failure, Score, Skipped, SourceCard
 from ..sources import Source, load_source
 from ..spending import Cost, Dropped, Excluded, Race, Stage
+from ..trust import Check
 from .budget import Budget
 from .candidates import Plan, Scored, score_source
 from .constraints import Constraints, refusal
 from .cost import measure_cost
+from .health import check_candidates, check_target
 from .paired import scored
 from .race import LEVEL, losers
 
@@ -181,6 +183,21 @@ class Field:
     def all_failures(self) -> tuple[Failure, ...]:
         """In the order of the sources."""
         return tuple(failure for failures in self.failures.values() for failure in failures)
+
+    def checks(self, candidates: Sequence[Candidate]) -> tuple[Check, ...]:
+        """Of the target, and of the sources that were ranked to the end."""
+        labels = self.plan.target.labels
+        matrices = self.matrices()
+        return (
+            *check_target(self.plan.target, self.plan.split),
+            *check_candidates(
+                candidates,
+                matrices,
+                {spec: labels[self.found[spec].features.rows] for spec in matrices},
+                {spec: found.features.versions for spec, found in self.found.items()},
+                self.plan.rank_by,
+            ),
+        )
 
     def matrices(self) -> dict[str, np.ndarray]:
         """The best features of each source that was ranked to the end; controls are not among them."""

@@ -198,6 +198,7 @@ def _assembled(field: Field, found: Sequence[Candidate], judged: Judgement, orde
         separations=judged.separations,
         fusion=judged.fusion,
         controls=judged.controls,
+        checks=field.checks(found),
         costs=tuple(field.costs.values()),
         pareto=fronted(judged, field.costs),
         excluded=tuple(field.excluded),

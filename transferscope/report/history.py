@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .drawn import new_table, plain, print_parts
 from .formats import duration, number, percent, shorten
-from .terminal import new_table, plain, print_parts
 
 MOST = 200  # rows that are printed; an export has all
 

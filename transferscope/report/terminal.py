@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ..results import Candidate, Evaluation, Failure, LayerSimilarity, Ranking, Result, Score, Truth
 from .choices import alarms, choice_notes, how
+from .drawn import new_table, plain, print_parts
 from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
+from .orders import means_table, order_notes
 from .study import Study, gather
 from .tables import agreement_key, estimate, higher_is_better, ranks
 from .trust import cautions, chance, intervals_of
 from .verdict import Verdict, decide
 
-WIDTH = 100
 LONGEST = 80  # characters of a name; the saved result has it in full
 MOST_SKIPPED = 5  # unreadable samples that are named
 MOST_NOTES = 5  # sources whose choices are told
@@ -144,7 +144,12 @@ def _sentences(verdict: Verdict) -> str:
 def print_result(result: Result) -> None:
     """Print one result: its table, its sentences, and what went wrong."""
     if isinstance(result, Evaluation):
-        print_parts(agreement_table(result), *_unmeasured(result))
+        parts: list[RenderableType] = []
+        if result.agreements:
+            parts += [agreement_table(result), *_unmeasured(result)]
+        if result.orders:
+            parts += [means_table(result), *(Text(clean(f"- {said}")) for said in order_notes(result))]
+        print_parts(*parts)
         return
     if isinstance(result, Truth):
         said = decide(None, gather(result)[0][0].confirmed, gather(result)[0][0].controls)
@@ -229,25 +234,6 @@ def print_layers(found: LayerSimilarity) -> None:
         value, name = max(known, default=(None, MISSING))
         table.add_row(plain(layer), plain(name), number(value))
     print_parts(table, "--json prints all pairs of layers.")
-
-
-def print_parts(*parts: RenderableType) -> None:
-    """Print below each other, no wider than `WIDTH`; a log or a pipe gets the full width."""
-    console = Console(highlight=False)
-    console = Console(highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
-    for part in parts:
-        console.print(part)
-
-
-def new_table(title: str | None) -> Table:
-    return Table(
-        title=title and Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-
-
-def plain(text: str) -> Text:
-    """Text as it is: names may hold what rich reads as markup, or what a terminal obeys."""
-    return Text(clean(text))
 
 
 def _fold(text: str) -> Text:

@@ -1,0 +1,31 @@
+"""How tables and sentences look in a terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .formats import clean
+
+WIDTH = 100
+
+
+def print_parts(*parts: RenderableType) -> None:
+    """Print below each other, no wider than `WIDTH`; a log or a pipe gets the full width."""
+    console = Console(highlight=False)
+    console = Console(highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
+    for part in parts:
+        console.print(part)
+
+
+def new_table(title: str | None) -> Table:
+    return Table(
+        title=title and Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+
+
+def plain(text: str) -> Text:
+    """Text as it is: names may hold what rich reads as markup, or what a terminal obeys."""
+    return Text(clean(text))
