@@ -57,3 +57,15 @@ class Race:
     dropped: tuple[Dropped, ...]
     passes: int  # samples that went through a source, twins among them
     full_passes: int  # without the race
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What ranking one source would cost, before it is done; without a race, which can only save."""
+
+    source: str
+    passes: int  # samples through it, over all adapters
+    cached: int  # of them at hand already
+    flops: float | None  # of those that are not
+    seconds: float | None  # to load it and compute them; None: it could not be measured
+    note: str = ""  # why it would not be ranked

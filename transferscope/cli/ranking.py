@@ -19,7 +19,7 @@ from .options import (
     TargetOption,
     TrustOption,
 )
-from .output import command_line, finish
+from .output import command_line, finish, print_json
 
 
 def rank(
@@ -76,6 +76,18 @@ def rank(
     from .drawing import DrawnProgress
 
     constraints = Constraints.parse(max_params=max_params, max_latency=max_latency, licenses=license or ())
+    if dry_run:
+        from ..ranking.dry_run import plan
+        from ..report.plan import print_plan
+
+        with DrawnProgress() as progress:
+            planned = plan(
+                target, source, layers=layers or "all", pooling=pooling or "mean", adapters=adapter or (), twins=twins,
+                constraints=constraints, max_samples=max_samples, seed=seed, device=device, batch_size=batch_size,
+                precision=precision, trust_remote_code=trust_remote_code, progress=progress,
+            )  # fmt: skip
+        print_json(planned) if as_json else print_plan(planned)
+        return
     with DrawnProgress() as progress:
         ranking = rank_sources(
             target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling or "mean",

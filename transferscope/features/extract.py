@@ -165,16 +165,29 @@ class Extractor:
             if layer not in source.card.layers:
                 raise UnknownNameError(f"layer of {source.card.name}", layer, source.card.layers)
         parts = [rows] if isinstance(rows, np.ndarray) else rows
+        blocks = self._blocks(target, source, adapter, parts, wanted)
+        n_computed = sum(len(block.rows) for block in blocks if not block.notes)
+        self._compute(target, source, adapter, blocks, pick_precision(self.precision, self.device))
+        return replace(self._join(target, blocks, wanted), n_computed=n_computed)
+
+    def n_missing(
+        self, target: Target, source: Source, adapter: Adapter, rows: Sequence[np.ndarray], layers: Sequence[str]
+    ) -> int:
+        """Samples that `extract` would have to compute, given the same."""
+        blocks = self._blocks(target, source, adapter, rows, tuple(layers))
+        return sum(len(block.rows) for block in blocks if not block.notes)
+
+    def _blocks(
+        self, target: Target, source: Source, adapter: Adapter, parts: Sequence[np.ndarray], layers: tuple[str, ...]
+    ) -> list[_Block]:
+        """All blocks, with their notes where they are in the cache."""
         precision = pick_precision(self.precision, self.device)
         size = BLOCKS[target.modality]
-        blocks = [
-            self._find(target, source, adapter, part[start : start + size], wanted, precision)
+        return [
+            self._find(target, source, adapter, part[start : start + size], layers, precision)
             for part in map(np.sort, parts)
             for start in range(0, len(part), size)
         ]
-        n_computed = sum(len(block.rows) for block in blocks if not block.notes)
-        self._compute(target, source, adapter, blocks, precision)
-        return replace(self._join(target, blocks, wanted), n_computed=n_computed)
 
     def _find(
         self,

@@ -61,7 +61,7 @@ class Field:
     def score(self, spec: str, *, n_parts: int | None = None, quick: bool = False) -> Scored | None:
         """One source on the first parts of the training rows; None, with the reason listed, if that failed."""
         try:
-            entrant = self._load(spec)
+            entrant = self.entrant(spec)
             started = time.perf_counter()
             new = score_source(self.plan, entrant.source, entrant.adapters, n_parts=n_parts, quick=quick)
         except (CacheError, TargetError, CorruptSampleError):
@@ -90,7 +90,7 @@ class Field:
         kept = []
         for spec in specs:
             try:
-                entrant = self._load(spec)
+                entrant = self.entrant(spec)
                 refused = refusal(entrant.source.card, self.constraints)
                 cost = None
                 if refused is None and self.measures_costs:
@@ -248,7 +248,7 @@ class Field:
     def _n_rows(self, n_parts: int | None = None) -> int:
         return sum(map(len, self.plan.parts[:n_parts]))
 
-    def _load(self, spec: str) -> Entrant:
+    def entrant(self, spec: str) -> Entrant:
         """Load a source, or take it from those that are held."""
         if spec not in self._loaded:
             started = time.perf_counter()

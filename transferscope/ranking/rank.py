@@ -138,7 +138,7 @@ def rank(
     ordered_by = CONSENSUS if rank_by in (None, CONSENSUS) else rank_by
     if rank_by in (None, CONSENSUS):
         rank_by = DEFAULT_SCORERS[0] if DEFAULT_SCORERS[0] in names else names[0]
-    specs = _check_names(sources, names, rank_by)
+    specs = check_names(sources, names, rank_by)
     single, combined = expand(names, rank_by)
     asked = Asked.of(layers, pooling, adapters)
     history = Store.given(store)
@@ -156,7 +156,7 @@ def rank(
     raw = RAW_OF_MODALITY[target.modality]
     admitted = [spec for spec in field.admit(specs) if spec != raw]
     field.run(admitted, racing=race)
-    field.add_controls(raw, {spec: twin_of(spec) for spec in admitted if twins and _has_twin(spec)})
+    field.add_controls(raw, {spec: twin_of(spec) for spec in admitted if twins and has_twin(spec)})
     _require_one(field, specs)
     found = add_combined(field.candidates, combined)
     past = Past.of(history, target, source_accuracy or {})
@@ -211,7 +211,7 @@ def twin_of(spec: str) -> str:
     return f"{spec}{'&' if '?' in spec else '?'}weights=random"
 
 
-def _has_twin(spec: str) -> bool:
+def has_twin(spec: str) -> bool:
     """Not what is itself a control: a source of random weights, or the raw input."""
     parsed = Spec.parse(spec, kind="source", example="timm:resnet18")
     return parsed.options.get("weights") != "random" and spec not in RAW_OF_MODALITY.values()
@@ -223,7 +223,7 @@ def card_of_split(split: Split) -> SplitCard:
     return SplitCard(split.seed, *sizes, split.grouped, split.max_samples, split.sha256)
 
 
-def _check_names(sources: Sequence[str], scorers: Sequence[str], rank_by: str) -> tuple[str, ...]:
+def check_names(sources: Sequence[str], scorers: Sequence[str], rank_by: str) -> tuple[str, ...]:
     """Refuse what is mistyped before any work is done."""
     if isinstance(sources, str) or not sources:
         raise SourceError(f"sources is {sources!r}; expected a list with at least one spec, such as timm:resnet18.")
