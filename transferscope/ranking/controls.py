@@ -39,6 +39,8 @@ def measure_controls(
     leader = best[max(order, key=lambda name: order[name])]
     sizes = {name: float(cards[name].n_parameters) for name in order if name in cards}
     flops = {name: float(value) for name in order if name in cards and (value := cards[name].flops)}
+    if len(order) < 2:  # any order takes the only source
+        return tuple(_scored(ranked, leader, by))
     orders = {"n_parameters": sizes, "flops": flops, "source_accuracy": source_accuracy, "history": history}
     found = [_of_order(name, values, order, best, leader, by) for name, values in orders.items()]
     return (*(control for control in found if control), *_scored(ranked, leader, by))

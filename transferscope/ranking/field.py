@@ -184,6 +184,16 @@ class Field:
         """In the order of the sources."""
         return tuple(failure for failures in self.failures.values() for failure in failures)
 
+    @property
+    def shortfall(self) -> tuple[str, ...]:
+        """What a spent budget left undone."""
+        if self.budget is None or not self.budget.exhausted:
+            return ()
+        told = f"The budget was spent after {self._n_rows(self.reached)} of {self._n_rows()} training samples"
+        if self.reached is None or self._n_rows(self.reached) == self._n_rows():
+            return (f"{told}: what controls are missing had no turn. The same command goes on from there.",)
+        return (f"{told}, on which all sources are compared. The same command goes on from there.",)
+
     def checks(self, candidates: Sequence[Candidate]) -> tuple[Check, ...]:
         """Of the target, and of the sources that were ranked to the end."""
         labels = self.plan.target.labels

@@ -188,7 +188,7 @@ def _assembled(field: Field, found: Sequence[Candidate], judged: Judgement, orde
         failures=field.all_failures,
         skipped=field.skipped,
         similarity=measure_similarity(field.matrices()),
-        warnings=warnings_of(plan, found, field.skipped),
+        warnings=(*warnings_of(plan, found, field.skipped), *field.shortfall),
         effects=measure_effects(found, cards, plan.asked.poolings, by),
         selections=measure_selections(found, cards, by),
         twins=measure_twins(found, cards, by),
