@@ -150,7 +150,7 @@ def test_groups_and_small_classes_are_warned_of(picture_folder: Path, tiny_model
     for path in sorted((picture_folder / "top").iterdir())[4:]:
         path.unlink()
     spec = f"imagefolder:{picture_folder}?group=([0-9]+).png"
-    warnings = ts.rank(spec, ["python:tiny_models:edges"], twins=False).warnings
+    warnings = [one.text for one in ts.rank(spec, ["python:tiny_models:edges"], twins=False).checks]
     assert any(text.startswith("Samples come in groups") for text in warnings)
     assert any("training samples; every estimate is rough" in text for text in warnings)
 
