@@ -76,6 +76,7 @@ class SourceCard:
     flops: float | None = None  # multiply-adds x 2 of one sample's forward pass, through its adapter
     license: str | None = None
     pretraining: str | None = None  # data it was trained on
+    source_accuracy: float | None = None  # on its own task, as a share, where its card says so
     twin_of: str | None = None  # for random weights: the pretrained source of the same architecture
 
 

@@ -31,7 +31,8 @@ def measure_controls(
     by : str
         The scorer whose gain is the lift.
     source_accuracy, history : mapping of source to value
-        Accuracy on the sources' own tasks where it was given, and the static prior.
+        Accuracy on the sources' own tasks where it was given (it goes before what their cards say), and the static
+        prior.
     """
     best = {c.source: c for c in ranked}
     if not order:
@@ -41,7 +42,8 @@ def measure_controls(
     flops = {name: float(value) for name in order if name in cards and (value := cards[name].flops)}
     if len(order) < 2:  # any order takes the only source
         return tuple(_scored(ranked, leader, by))
-    orders = {"n_parameters": sizes, "flops": flops, "source_accuracy": source_accuracy, "history": history}
+    own = {name: value for name, card in cards.items() if (value := card.source_accuracy) is not None}
+    orders = {"n_parameters": sizes, "flops": flops, "source_accuracy": {**own, **source_accuracy}, "history": history}
     found = [_of_order(name, values, order, best, leader, by) for name, values in orders.items()]
     return (*(control for control in found if control), *_scored(ranked, leader, by))
 

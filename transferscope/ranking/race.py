@@ -58,13 +58,14 @@ def losers(
 
     A source is dropped if it would stay behind at all :math:`N` samples even with noise and growth in its favour:
 
-    .. math:: d_n - t\,s_n \sqrt{1 - n/N} - \max(0, g_n)\,\log_2(N/n) > 0
+    .. math:: d_n - t\,s_n \sqrt{(1 - n/N)(1 + k^2)} - k \max(0, g_n) > 0,\quad k = \log_2(N/n)
 
     :math:`d_n` is how far it is behind the leader on n samples, :math:`s_n` the standard error of that on the same
     samples, of which those that are in already are no chance any more. :math:`g_n` is by how much it gained on the
     leader over the last doubling: learning curves are concave in the logarithm of n, so that no later doubling brings
-    more. t is the quantile of Student's t for the share of `level` that this stage may spend. Nothing is dropped at
-    the first stage, where no growth is seen, or for want of a value.
+    more. The gain is as noisy as the difference, and independent of it to first order, hence :math:`1 + k^2`, also
+    where no gain was seen. t is the quantile of Student's t for the share of `level` that this stage may spend.
+    Nothing is dropped at the first stage, where no growth is seen, or for want of a value.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ def losers(
         difference, error = paired_difference(newest[leader], score)
         gap = sign * difference
         gained = (sign * paired_difference(leading, before)[0] - gap) / math.log2(n_samples / before.n_samples)
-        bound = gap - quantile * error * math.sqrt(1 - n_samples / n_total) - max(0.0, gained) * doublings
+        noise = error * math.sqrt((1 - n_samples / n_total) * (1 + doublings**2))
+        bound = gap - quantile * noise - max(0.0, gained) * doublings
         if bound > 0:
             found.append(Dropped(name, n_samples, leader, float(gap), float(bound)))
     return tuple(found)

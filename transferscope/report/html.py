@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ResultError
-from ..results import Agreement, Candidate, Evaluation, Ranking, Result, Stamp, Step
+from ..results import Agreement, Candidate, Evaluation, Ranking, Result, Step
+from ..stamp import Stamp, version_differences
 from ..storage import write_atomically
 from .choices import choice_notes
 from .curves import curve_plots
 from .formats import arrows, clean, count, duration, listed, noun, shorten, written_edits
 from .glossary import entries
+from .orders import order_notes
+from .orders_table import orders_table
 from .plots import Plot, confirmation_plots, layer_plot, ranking_plot, similarity_plot
 from .study import Study, gather
 from .tables import (
@@ -125,6 +128,9 @@ def _template(studies: list[Study], evaluations: list[Evaluation]) -> Callable[[
         title=_title(studies),
         sections=sections,
         agreement=_agreement(strangers, None, level, with_target=True),
+        orders=[
+            (orders_table(evaluation), order_notes(evaluation)) for evaluation in evaluations if evaluation.orders
+        ],
         evaluations=[("Evaluation", evaluation.stamp) for evaluation in evaluations],
         glossary=entries(studies, evaluations),
         left_out=left_out,
@@ -148,7 +154,7 @@ def _section(key: str, study: Study, level: float) -> Section:
         ranking=ranking_table(ranking, verdict) if ranking and ranking.candidates else None,
         notes=tuple(score_notes(ranking)) if ranking else (),
         choices=tuple(choice_notes(ranking)) if ranking else (),
-        cautions=tuple(cautions(ranking)) if ranking else (),
+        cautions=(*(cautions(ranking) if ranking else ()), *_mixed(study)),
         trust=trust_tables(ranking) if ranking else (),
         curves=tuple(curve_plots(ranking, f"{key}-curve")) if ranking else (),
         layers=layer_table(ranking) if ranking and _has_layers(ranking) else None,
@@ -178,6 +184,13 @@ def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
         found += [similarity_plot(ranking, s, f"{key}-alike-{i}") for i, s in enumerate(ranking.similarity)]
         yield from (plot for plot in found if plot)
     yield from confirmation_plots(study, f"{key}-confirmed")
+
+
+def _mixed(study: Study) -> list[str]:
+    """Whether the results of one target were made by different versions."""
+    stamps = [*([study.ranking.stamp] if study.ranking else []), *(truth.stamp for truth in study.truths)]
+    said = version_differences(stamp.versions for stamp in stamps)
+    return [clean(f"These results were made by {said}: they may not belong together.")] if said else []
 
 
 def _facts(study: Study) -> str:

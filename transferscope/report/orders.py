@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from ..agreements import OrderScore
 from ..results import Evaluation
-from .drawn import new_table, plain, print_parts
 from .formats import count, noun, percent, shorten
 from .tables import estimate
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN = ("weighted_kendall", "spearman", "regret_at_1", "regret_at_3", "best_in_top_3")
 TITLES = {
@@ -21,6 +22,8 @@ TITLES = {
 
 def order_table(title: str, rows: Sequence[OrderScore], unit: float) -> Table:
     """One row per order, the highest weighted tau first; controls are dim."""
+    from .drawn import new_table, plain
+
     table = new_table(title)
     table.add_column("order by", overflow="fold")
     table.add_column("n", justify="right", no_wrap=True)
@@ -61,6 +64,8 @@ def means_table(evaluation: Evaluation) -> Table:
 
 def print_targets(evaluation: Evaluation) -> None:
     """A table per target."""
+    from .drawn import print_parts
+
     for target in dict.fromkeys(row.target for row in evaluation.orders if row.target is not None):
         rows = [row for row in evaluation.orders if row.target == target]
         print_parts(order_table(shorten(target, 60), rows, unit_of(evaluation)))

@@ -63,6 +63,7 @@ def trust_notes(ranking: Ranking) -> list[str]:
         _best(ranking),
         *(_separation(found, ranking.rank_by) for found in ranking.separations[:1]),
         _cheapest(ranking),
+        _front(ranking),
         _lift(ranking),
         _unchanged(ranking),
         _consensus(ranking),
@@ -118,6 +119,15 @@ def _cheapest(ranking: Ranking) -> str:
         return ""
     cheapest = min(known, key=lambda cost: cost.latency if cost.latency is not None else math.inf)
     return f"The fastest of them is {name(cheapest.source)} ({_price(cheapest)})."
+
+
+def _front(ranking: Ranking) -> str:
+    """Sources that none beats in both order and latency."""
+    costs = {cost.source: cost for cost in ranking.costs}
+    named = [f"{name(source)} ({milliseconds(costs[source].latency)})" for source in ranking.pareto if source in costs]
+    if len(named) < 2 or len(named) == len(ranking.standings):
+        return ""
+    return f"No source is both better and faster than one of {listed(named)}."
 
 
 def _price(cost: Cost) -> str:

@@ -13,6 +13,7 @@ from .channels import channel_count, to_gray
 from .hf_inputs import HEADS, Asked, encoder, image_input, input_spec, tower
 from .hf_states import activation, by_length, read, takes
 from .hooks import image_size, make_card, positive, seeded, weights_option
+from .model_card import read_model_card
 from .source import SOURCES, ImageInput, Inputs, Outputs, Source
 
 __all__ = ["build_model", "explained", "image_input", "load_hf", "quiet", "wrap_hf"]
@@ -50,7 +51,10 @@ def load_hf(spec: Spec, *, seed: int = 0, trust_remote_code: bool = False) -> So
         config = _from("AutoConfig", name, hub)
         model = build_model(config, None if is_random else name, hub, seed=seed, where=spec.text)
         asked = Asked(*(options.get(option) for option in ("max_length", "size", "channels")))
-        known: dict[str, Any] = {"license": None, "is_random": is_random}
+        known = read_model_card(folder if folder.is_dir() else None, name, hub)
+        if is_random:
+            known |= {"pretraining": None, "source_accuracy": None}
+        known["is_random"] = is_random
         return wrap_hf(model, spec.text, lambda auto: _from(auto, name, hub), asked=asked, **known)
 
 
