@@ -136,15 +136,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert 46 <= held <= 60  # 90 percent of 60 are 54
 
 
-def test_measures_are_of_the_ks_that_were_asked_for() -> None:
-    evaluation = evaluate(RANKING, TRUTH, k=(2, 40), n_bootstrap=20)
-    row = next(row for row in evaluation.orders if row.order == "knn" and row.target == "birds")
-    assert row.measures["regret_at_2"].value == pytest.approx(regret_at_k(KNN, ACCURACY, 2))
-    assert row.measures["regret_at_40"].value is None
-    assert "too few sources" in str(row.measures["regret_at_40"].note)
-    assert "regret_at_1" not in row.measures
-    with pytest.raises(ResultError, match=r"k=\(0,\); expected"):
-        evaluate(RANKING, TRUTH, k=(0,))
+def test_blocks_of_draws_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = evaluate(RANKING, TRUTH, n_bootstrap=101).agreements
+    monkeypatch.setattr("transferscope.evaluate.agreement.BLOCK", 9 * 9 * 10)
+    assert evaluate(RANKING, TRUTH, n_bootstrap=101).agreements == before
 
 
 def test_scores_where_less_is_better_are_turned() -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transferscope.errors import ResultError
-from transferscope.evaluate.measures import STATISTICS, recall_at_k, regret_at_k, rel_at_k
+from transferscope.evaluate.measures import STATISTICS
 from transferscope.evaluate.read import merge, read_table
-from transferscope.evaluate.resampled import draw_counts, resample
+from transferscope.evaluate.resampled import resample
 from transferscope.evaluate.table import Table
 from transferscope.evaluate.tables import STATIC, evaluate_table, static_order
 from transferscope.report.orders import means_table, order_notes
@@ -87,34 +87,6 @@ def test_scores_and_accuracies_are_matched_by_name(tmp_path: Path) -> None:
         merge(scores, read_table(write(tmp_path / "u.csv", "target,source,accuracy\nq,a,0.5\n")))
 
 
-def test_what_did_not_match_is_said_and_sizes_come_from_either_file(tmp_path: Path) -> None:
-    scores = read_table(write(tmp_path / "s.csv", "target,source,logme\nx,a,1\nx,b,2\nx,c,3\nz,a,9\n"))
-    text = "target,source,accuracy,params,other\nx,a,0.5,10,1\nx,b,0.6,20,2\nx,d,0.7,30,3\n"
-    both = merge(scores, read_table(write(tmp_path / "t.csv", text)))
-    assert both.notes == (
-        "Left out, for they have scores and no accuracies: 1 target(s), z.",
-        "Left out, for they have scores and no accuracies: 1 source(s), c.",
-        "Left out, for they have accuracies and no scores: 1 source(s), d.",
-    )
-    np.testing.assert_array_equal(both.scores["params"], [[10, 20]])
-    assert set(both.scores) == {"params", "logme"}
-    found = evaluate_table(both, n_bootstrap=5)
-    assert found.notes == both.notes
-    assert {row.order for row in found.orders if row.is_control} == {"params"}
-
-
-def test_a_needed_column_that_is_not_there_is_named(tmp_path: Path) -> None:
-    wide = write(tmp_path / "w.csv", "target,source,logme,accuracy\nx,a,1,\n")
-    with pytest.raises(ResultError, match="has numbers in the columns logme; expected accuracy among them"):
-        read_table(wide, needs=["accuracy"])
-    long = write(tmp_path / "l.csv", "target,source,scorer,value\nx,a,logme,1\n")
-    with pytest.raises(ResultError, match="is a table of logme; expected accuracy among them"):
-        read_table(long, needs=["accuracy"])
-    assert read_table(wide, needs=["logme"]).scores["logme"] == [[1]]
-    with pytest.raises(ResultError, match="has logme and no accuracy; expected a column accuracy"):
-        evaluate_table(read_table(wide))
-
-
 numbers = st.lists(st.integers(0, 6).map(float), min_size=5, max_size=9)
 
 
@@ -129,47 +101,6 @@ def test_draws_are_what_the_drawn_sources_themselves_give(data: st.DataObject, s
     for name in ("weighted_kendall", "kendall", "spearman", "pearson"):
         plain = float(STATISTICS[name](np.array(score)[rows], accuracy[rows]))
         np.testing.assert_allclose(found[name][0], plain, atol=1e-9, err_msg=name)
-
-
-few = st.integers(0, 3).map(float)
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data(), n=st.integers(2, 8))
-def test_ties_are_broken_in_all_ways_in_every_draw(data: st.DataObject, n: int) -> None:
-    score, accuracy = (np.array(data.draw(st.lists(few, min_size=n, max_size=n))) for _ in range(2))
-    accuracy += 1
-    rows = np.array(data.draw(st.lists(st.integers(0, n - 1), min_size=n, max_size=n)))
-    ks = [1, 2, n, n + 1]
-    found = resample(score, accuracy, np.stack([np.ones(n, dtype=np.int64), np.bincount(rows, minlength=n)]), ks)
-    for draw, there in enumerate((np.arange(n), np.unique(rows))):
-        x, y = score[there], accuracy[there]
-        for k in ks[:3]:
-            of = min(k, len(there))
-            among = recall_at_k(x, y, of, meaning="top_1_among_k_best")
-            expected = regret_at_k(x, y, of), rel_at_k(x, y, of), recall_at_k(x, y, of), among
-            names = f"regret_at_{k}", f"rel_at_{k}", f"best_in_top_{k}", f"top_1_among_{k}_best"
-            np.testing.assert_allclose([found[name][draw] for name in names], expected, atol=1e-12)
-            assert found[names[0]][draw] >= 0
-        assert np.isnan(found[f"regret_at_{n + 1}"][draw])
-
-
-def test_a_draw_of_nothing_defines_nothing() -> None:
-    found = resample(np.arange(3.0), np.arange(3.0), np.zeros((1, 3), dtype=np.int64), [1, 2])
-    assert all(np.isnan(values).all() for values in found.values())
-
-
-def test_the_sources_of_a_draw_are_the_same_on_every_target() -> None:
-    known = np.ones((3, 12), dtype=bool)
-    known[2, 4:] = False
-    first, second, part = draw_counts(np.random.default_rng(0), known, 400)
-    np.testing.assert_array_equal(first, second)
-    assert (first.shape, part.shape) == ((401, 12), (401, 4))
-    assert (first.sum(axis=1) == 12).all()
-    assert (part.sum(axis=1) == 4).all()
-    assert (first[0] == 1).all()
-    np.testing.assert_allclose(first[1:].mean(axis=0), 1, atol=0.2)
-    assert np.corrcoef(first[1:, 0], part[1:, 0])[0, 1] > 0.3
 
 
 def test_measures_are_scipys(tmp_path: Path) -> None:
@@ -246,58 +177,6 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
         _, low, high = mean(evaluate_table(table(np.random.default_rng(trial), 12), n_bootstrap=200))
         hits.append(low <= truth <= high)
     assert np.mean(hits) >= 0.8
-
-
-def test_intervals_of_means_cover_when_a_score_misjudges_the_same_sources_everywhere() -> None:
-    """Sources drawn for each target by itself would cover 7 times in 10 here."""
-
-    def taus(rng: np.random.Generator) -> tuple[float, float, float]:
-        quality, bias = rng.standard_normal((2, 40))
-        accuracy = quality + 0.6 * rng.standard_normal((12, 40))
-        names = tuple(map(str, range(12))), tuple(map(str, range(40)))
-        score = accuracy + bias + rng.standard_normal(accuracy.shape)
-        found = evaluate_table(Table(*names, accuracy, {"s": score}), k=(1,), n_bootstrap=150)
-        one = next(row for row in found.orders if row.target is None and row.order == "s").measures["kendall"]
-        return one.value or 0.0, one.low or 0.0, one.high or 0.0
-
-    found = np.array([taus(np.random.default_rng(trial)) for trial in range(80)])
-    truth = found[:, 0].mean()  # of many worlds
-    assert np.mean((found[:, 1] <= truth) & (truth <= found[:, 2])) >= 0.85
-
-
-def test_controls_are_compared_however_many_scorers_are_better() -> None:
-    rng = np.random.default_rng(7)
-    table = make(rng)
-    scores = {f"s{i}": table.accuracy + 0.01 * rng.standard_normal(table.accuracy.shape) for i in range(15)}
-    found = evaluate_table(Table(table.targets, table.sources, table.accuracy, scores), n_bootstrap=20)
-    pairs = {(c.first, c.second) for c in found.comparisons}
-    best = max(
-        (row for row in found.orders if row.target is None),
-        key=lambda row: row.measures["weighted_kendall"].value or 0,
-    )
-    assert (best.order, STATIC) in pairs
-    assert "is not known" not in " ".join(order_notes(found))
-
-
-def test_values_lie_in_their_intervals_where_scores_are_equal() -> None:
-    table = make(np.random.default_rng(8), 6, 12)
-    tied = {"rough": np.round(3 * table.scores["noise"]), "same": np.zeros_like(table.accuracy)}
-    found = evaluate_table(Table(table.targets, table.sources, table.accuracy, tied), n_bootstrap=300)
-    for row in found.orders:
-        regret = row.measures["regret_at_1"]
-        if row.order == "same":
-            assert row.measures["kendall"].value is None
-            assert regret.low is not None
-            assert regret.high is not None
-            assert regret.low < (regret.value or 0) < regret.high
-    [note] = evaluate_table(
-        Table(table.targets, table.sources, table.accuracy, {"part": np.where(table.accuracy > 0.2, 1.0, np.nan)}),
-        n_bootstrap=5,
-    ).notes
-    lacking = table.accuracy <= 0.2
-    assert note == (
-        f"part lacks a score for {lacking.sum()} of the measured sources, over {lacking.any(axis=1).sum()} target(s)."
-    )
 
 
 def test_the_static_order_never_reads_its_own_target() -> None:

@@ -11,8 +11,6 @@ from ..results import Evaluation, Ranking, Truth, load_result
 from .options import JsonOption, OutOption, SeedOption
 from .output import command_line, finish
 
-KS = (1, 3, 5)
-
 
 def evaluate(
     results: Annotated[
@@ -36,15 +34,14 @@ def evaluate(
     from ..report.orders import print_targets
 
     if bool(results) == bool(scores or truth):
-        got = "both" if results else "neither"
-        raise ResultError(f"got {got}; expected either saved results, or --scores and --truth.")
+        raise ResultError("give either saved results, or --scores and --truth; expected one of the two.")
     if scores or truth:
-        evaluation = _of_tables(scores or truth, truth or scores, tuple(k or KS), seed)
+        evaluation = _of_tables(scores or truth, truth or scores, tuple(k or (1, 3, 5)), seed)
     else:
         loaded = [load_result(path) for path in results or []]
         rankings = [result for result in loaded if isinstance(result, Ranking)]
         truths = [result for result in loaded if isinstance(result, Truth)]
-        evaluation = measure_agreement(rankings, truths, k=tuple(k or KS), seed=seed, command=command_line())
+        evaluation = measure_agreement(rankings, truths, seed=seed, command=command_line())
     if per_target and not as_json:
         print_targets(evaluation)
     finish(evaluation, out, as_json)
@@ -59,8 +56,7 @@ def _of_tables(scores: Path | None, truth: Path | None, k: tuple[int, ...], seed
     assert scores is not None
     assert truth is not None
     lower = [spec.name for spec in SCORERS.values() if not spec.higher_is_better]
-    if truth == scores:
-        table = read_table(scores, lower_is_better=lower, needs=("accuracy",))
-    else:
-        table = merge(read_table(scores, lower_is_better=lower), read_table(truth, needs=("accuracy",)))
+    table = read_table(scores, lower_is_better=lower)
+    if truth != scores:
+        table = merge(table, read_table(truth))
     return evaluate_table(table, k=k, seed=seed, command=command_line())

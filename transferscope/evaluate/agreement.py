@@ -7,24 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..agreements import Agreement, Estimate
 from ..errors import ResultError
 from ..results import Confirmed, Evaluation, Ranking, Truth
 from ..stamp import make_stamp, version_differences
-from .resampled import Array, estimate, resample
+from .measures import STATISTICS, Array, Statistic
 from .table import Table
 from .tables import evaluate_table
 
+FEWEST = 4  # sources from which a bootstrap interval says anything
 CONTROLS = ("n_parameters",)  # an order that needs no data: larger models first
-MEASURES = ("weighted_kendall", "kendall", "spearman", "pearson", "regret_at_1")  # of an `Agreement`
+BLOCK = 2**20  # pairs of sources, over all draws, in memory at a time
 
 
 def evaluate(
     ranking: Ranking | Sequence[Ranking],
     truth: Truth | Sequence[Truth],
     *,
-    k: Sequence[int] = (1, 3, 5),
     level: float = 0.9,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -39,8 +40,6 @@ def evaluate(
     ----------
     ranking, truth : one or several
         Of the same targets; several truths of one target (one per strategy, say) are put together.
-    k : sequence of int
-        Of regret, relative accuracy and recall at k in `Evaluation.orders`.
     level : float, default=0.9
         Of the percentile bootstrap intervals over sources.
     n_bootstrap, seed : int
@@ -82,7 +81,7 @@ def evaluate(
                 agreements.append(_agreement(one, strategy, scorer, confirmed, level, n_bootstrap, seed))
     if not agreements:
         raise ResultError("every truth has one source only; an order needs two: confirm more of the ranking (--top).")
-    averaged = evaluate_table(table_of(rankings, truths), k=k, level=level, n_bootstrap=n_bootstrap, seed=seed)
+    averaged = evaluate_table(table_of(rankings, truths), level=level, n_bootstrap=n_bootstrap, seed=seed)
     seconds = {"evaluate": time.perf_counter() - started}
     stamp = make_stamp(command, seed=seed, device="cpu", seconds=seconds)
     notes = (*averaged.notes, *_mixed(rankings, truths))
@@ -151,13 +150,24 @@ def _agreement(
     names = [name for name in confirmed if name in scores]
     values = np.array([scores[name] for name in names])
     accuracy = np.array([confirmed[name].accuracy for name in names])
-    n = len(names)
-    if n < 2:
-        missing = Estimate(None, note=f"{n} source(s) have both a score and a measured accuracy")
-        return Agreement(ranking.target.name, strategy, scorer, n, *[missing] * len(MEASURES))
-    rows = np.random.default_rng(seed).integers(0, n, (n_bootstrap, n))
-    counts = np.stack([np.ones(n, dtype=np.int64), *(np.bincount(row, minlength=n) for row in rows)])
-    drawn = resample(values, accuracy, counts, (1,))
-    undefined = "all scores or all accuracies are equal"
-    found = {name: estimate(drawn[name], n, level, undefined=undefined) for name in MEASURES}
-    return Agreement(ranking.target.name, strategy, scorer, n, **found)
+    rows = np.random.default_rng(seed).integers(0, max(len(names), 1), (n_bootstrap, len(names)))
+    found = {name: _estimate(statistic, values, accuracy, rows, level) for name, statistic in STATISTICS.items()}
+    return Agreement(ranking.target.name, strategy, scorer, len(names), **found)
+
+
+def _estimate(statistic: Statistic, values: Array, accuracy: Array, rows: NDArray[np.int64], level: float) -> Estimate:
+    """The value, and the percentiles over draws (`rows`, a draw each) where it is defined in most of them."""
+    if len(values) < 2:
+        return Estimate(None, note=f"{len(values)} source(s) have both a score and a measured accuracy")
+    value = float(statistic(values, accuracy))
+    if not np.isfinite(value):
+        return Estimate(None, note="all scores or all accuracies are equal")
+    if len(values) < FEWEST:
+        return Estimate(value, note=f"no interval from {len(values)} sources")
+    blocks = np.array_split(rows, -(-len(rows) * len(values) ** 2 // BLOCK))
+    drawn = np.concatenate([statistic(values[block], accuracy[block]) for block in blocks])
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < len(rows) / 2:
+        return Estimate(value, note="undefined in most bootstrap draws")
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high))

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ResultError
-from .table import SIZES, Table
+from .table import Table
 
 ACCURACY = "accuracy"
 SECONDS = ("finetune_seconds", "seconds")
 KEYS = ("target", "source")
 LONG = ("scorer", "value")  # columns of a table with a row per score
 NOT_NUMBERS = ("strategy",)
-NAMED = 5  # of what did not match
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class _Cell:
     value: float
 
 
-def read_table(path: str | Path, *, lower_is_better: Collection[str] = (), needs: Collection[str] = ()) -> Table:
+def read_table(path: str | Path, *, lower_is_better: Collection[str] = ()) -> Table:
     """Read a CSV file with a row per (target, source), or a row per score.
 
     Columns are target, source and any of: accuracy; finetune_seconds or seconds; any other name, which is a scorer. Or
@@ -39,14 +38,12 @@ def read_table(path: str | Path, *, lower_is_better: Collection[str] = (), needs
         UTF-8, comma-separated, with a header.
     lower_is_better : collection of str
         Scorers whose sign is turned, so that higher is better throughout.
-    needs : collection of str
-        Columns (or scorers of a long table) that must be there, such as "accuracy".
 
     Raises
     ------
     ResultError
-        If the file cannot be read, lacks a column that is needed, has text or an infinite value where a number is
-        expected, or tells one (target, source) twice; lines are named.
+        If the file cannot be read, lacks a column, has text or an infinite value where a number is expected, or tells
+        one (target, source) twice; lines are named.
     """
     path = Path(path)
     header, rows = _rows(path)
@@ -71,10 +68,6 @@ def read_table(path: str | Path, *, lower_is_better: Collection[str] = (), needs
                 )
     if not any(cells.values()):
         raise ResultError(f"{path}: holds no number beside its targets and sources.")
-    for name in needs:
-        if not cells.get(name):
-            what = f"is a table of {', '.join(cells)}" if is_long else f"has numbers in the columns {', '.join(cells)}"
-            raise ResultError(f"{path}: {what}; expected {name} among them.")
     return _table(cells, lower_is_better)
 
 
@@ -141,17 +134,10 @@ def _table(cells: Mapping[str, Mapping[tuple[str, str], _Cell]], lower_is_better
 def merge(scores: Table, truth: Table) -> Table:
     """One table of the scores of one and the accuracies of the other, over the targets and sources of both.
 
-    Scores are the first's; of the second's columns only sizes are taken, which are a control.
-
-    Returns
-    -------
-    Table
-        Its notes name what is in one of the two only.
-
     Raises
     ------
     ResultError
-        If they share no target or no source.
+        If they share no (target, source) with a score and an accuracy.
     """
     targets = tuple(name for name in scores.targets if name in truth.targets)
     sources = tuple(name for name in scores.sources if name in truth.sources)
@@ -163,23 +149,10 @@ def merge(scores: Table, truth: Table) -> Table:
         )
     ours = np.ix_([scores.targets.index(n) for n in targets], [scores.sources.index(n) for n in sources])
     theirs = np.ix_([truth.targets.index(n) for n in targets], [truth.sources.index(n) for n in sources])
-    values = {name: column[theirs] for name, column in truth.scores.items() if name in SIZES}
     return Table(
         targets,
         sources,
         truth.accuracy[theirs],
-        values | {name: column[ours] for name, column in scores.scores.items()},
+        {name: values[ours] for name, values in scores.scores.items()},
         None if truth.seconds is None else truth.seconds[theirs],
-        tuple(_unmatched(scores, truth, "scores", "accuracies") + _unmatched(truth, scores, "accuracies", "scores")),
     )
-
-
-def _unmatched(one: Table, other: Table, have: str, lack: str) -> list[str]:
-    """What of one table the other does not name."""
-    pairs = ("target", one.targets, other.targets), ("source", one.sources, other.sources)
-    said = []
-    for kind, names, known in pairs:
-        if missing := [name for name in names if name not in set(known)]:
-            shown = ", ".join(missing[:NAMED]) + (" ..." if len(missing) > NAMED else "")
-            said.append(f"Left out, for they have {have} and no {lack}: {len(missing)} {kind}(s), {shown}.")
-    return said

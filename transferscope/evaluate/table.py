@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-SIZES = ("n_parameters", "params", "parameters")  # columns that are a source's size: a control
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +24,6 @@ class Table:
         Oriented: higher is better.
     seconds : ndarray of shape (n_targets, n_sources) or None
         What each training took.
-    notes : tuple of str
-        What was left out when the table was made.
     """
 
     targets: tuple[str, ...]
@@ -34,7 +31,6 @@ class Table:
     accuracy: Array
     scores: Mapping[str, Array] = field(default_factory=dict)
     seconds: Array | None = None
-    notes: tuple[str, ...] = ()
 
     def without(self, target: str) -> Table:
         """The table without one target's row: what may be known before that target is seen."""
@@ -45,5 +41,4 @@ class Table:
             self.accuracy[keep],
             {name: values[keep] for name, values in self.scores.items()},
             None if self.seconds is None else self.seconds[keep],
-            self.notes,
         )

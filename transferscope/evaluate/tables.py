@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agreements import Comparison, OrderScore
+from ..agreements import Comparison, Estimate, OrderScore
 from ..errors import ResultError
 from ..results import Evaluation
 from ..stamp import make_stamp
-from .resampled import draw_counts, estimate, resample
-from .table import SIZES, Table
+from .measures import recall_at_k, regret_at_k, rel_at_k
+from .resampled import resample
+from .table import Table
 
 Array = NDArray[np.float64]
 STATIC = "static order"  # the mean rank on the other targets
-UNDEFINED = "not defined: too few sources, or all scores or all accuracies are equal"
+SIZES = ("n_parameters", "params", "parameters")  # columns that are a source's size
+FEWEST = 4  # sources of a target, or targets, from which an interval says anything
 COMPARED = ("weighted_kendall", "regret_at_1")
-MOST_COMPARED = 12  # orders, best first, and the controls
+MOST_COMPARED = 12  # orders, best first
 
 
 def evaluate_table(
@@ -45,9 +47,8 @@ def evaluate_table(
         the order; "top_1_among_k_best" whether the first of the order is among the k best sources.
     level : float, default=0.9
         Of the percentile bootstrap intervals: over the sources of a target, and for means over targets and sources.
-        A draw leaves out a third of the sources, often the best too, so intervals of measures at k lean to the good.
     n_bootstrap, seed : int
-        Orders share their draws, so that their differences are paired; so do targets.
+        Orders share their draws, so that their differences are paired.
     command : str
 
     Returns
@@ -58,56 +59,62 @@ def evaluate_table(
     Raises
     ------
     ResultError
-        If there is no accuracy, or no target has two sources with an accuracy and a score.
+        If no target has two sources with an accuracy and a score.
     """
     started = time.perf_counter()
     if not 0 < level < 1 or n_bootstrap < 1 or not k or min(k) < 1:
         asked = f"level={level}, n_bootstrap={n_bootstrap}, k={tuple(k)}"
         raise ResultError(f"{asked}; expected a level between 0 and 1, and draws and k of at least 1.")
-    known = np.isfinite(table.accuracy)
-    if not known.any():
-        scorers = ", ".join(table.scores) or "no scores"
-        raise ResultError(
-            f"the table has {scorers} and no accuracy; expected a column accuracy beside target and source."
-        )
-    counts = draw_counts(np.random.default_rng(seed), known, n_bootstrap)
+    rng = np.random.default_rng(seed)
     orders = {**table.scores, STATIC: static_order(table)}
     draws: dict[str, dict[str, dict[str, Array]]] = {}  # order, target, measure
     found: list[OrderScore] = []
-    unscored: dict[str, list[int]] = {}  # by order, sources on each target that lacks some
+    notes: list[str] = []
     for row, target in enumerate(table.targets):
+        known = np.isfinite(table.accuracy[row])
+        counts = _draw_counts(rng, int(known.sum()), n_bootstrap)
         for name, values in orders.items():
-            both = known[row] & np.isfinite(values[row])
-            if missing := int(known[row].sum() - both.sum()):
-                unscored.setdefault(name, []).append(missing)
+            both = known & np.isfinite(values[row])
             if both.sum() < 2:
                 continue
-            measured = resample(values[row, both], table.accuracy[row, both], counts[row][:, both[known[row]]], k)
+            if both.sum() < known.sum() and name != STATIC:
+                notes.append(
+                    f"{name} on {target}: {int(known.sum() - both.sum())} source(s) have an accuracy and no score."
+                )
+            pair = values[row, both], table.accuracy[row, both]
+            measured = resample(*pair, counts[:, both[known]], k)
+            for what, value in exact_at_k(*pair, k).items():
+                measured[what][0] = value
             draws.setdefault(name, {})[target] = measured
-            found.append(_order_score(name, target, measured, int(both.sum()), level))
+            is_control = name == STATIC or name in SIZES
+            estimates = {what: _estimate(drawn, int(both.sum()), level) for what, drawn in measured.items()}
+            found.append(OrderScore(name, is_control, target, int(both.sum()), estimates))
     if not found:
         raise ResultError("no target has two sources with both a score and an accuracy; an order needs two.")
     means = {name: _means(by_target, rng_seed=seed) for name, by_target in draws.items()}
-    found += [_order_score(name, None, mean, len(draws[name]), level) for name, mean in means.items()]
-    notes = (*table.notes, *(_unscored(name, each) for name, each in unscored.items() if name != STATIC))
+    found += [
+        OrderScore(name, name == STATIC or name in SIZES, None, len(draws[name]),
+                   {what: _estimate(drawn, len(draws[name]), level, "targets") for what, drawn in mean.items()})
+        for name, mean in means.items()
+    ]  # fmt: skip
     seconds = {"evaluate": time.perf_counter() - started}
     stamp = make_stamp(command, seed=seed, device="cpu", seconds=seconds)
-    return Evaluation((), stamp, level, tuple(found), tuple(_compare(draws, means, level, seed)), notes)
+    return Evaluation((), stamp, level, tuple(found), tuple(_compare(draws, means, level, seed)), tuple(notes))
 
 
-def is_control(order: str) -> bool:
-    """Whether an order needs neither features nor labels of the target."""
-    return order == STATIC or order in SIZES
-
-
-def _order_score(order: str, target: str | None, drawn: Mapping[str, Array], n: int, level: float) -> OrderScore:
-    of = "targets" if target is None else "sources"
-    measures = {what: estimate(values, n, level, of=of, undefined=UNDEFINED) for what, values in drawn.items()}
-    return OrderScore(order, is_control(order), target, n, measures)
-
-
-def _unscored(order: str, missing: Sequence[int]) -> str:
-    return f"{order} lacks a score for {sum(missing)} of the measured sources, over {len(missing)} target(s)."
+def exact_at_k(score: Array, accuracy: Array, ks: Sequence[int]) -> dict[str, float]:
+    """Measures at k, where sources tied in score share their places; NaN for a k above the number of sources."""
+    found = {}
+    for k in ks:
+        enough = k <= len(score)
+        positive = enough and accuracy.max() > 0
+        found[f"regret_at_{k}"] = regret_at_k(score, accuracy, k) if enough else np.nan
+        found[f"rel_at_{k}"] = rel_at_k(score, accuracy, k) if positive else np.nan
+        found[f"best_in_top_{k}"] = recall_at_k(score, accuracy, k) if enough else np.nan
+        found[f"top_1_among_{k}_best"] = (
+            recall_at_k(score, accuracy, k, meaning="top_1_among_k_best") if enough else np.nan
+        )
+    return found
 
 
 def static_order(table: Table) -> Array:
@@ -123,6 +130,12 @@ def static_order(table: Table) -> Array:
     told = np.full(accuracy.shape, np.nan)
     np.divide(total - np.where(known, ranks, 0.0), others, out=told, where=others > 0)
     return np.round(told, 12)  # equals stay equal: the last digit of a sum would tell of the target that was taken off
+
+
+def _draw_counts(rng: np.random.Generator, n: int, n_draws: int) -> NDArray[np.int64]:
+    """The sources themselves first, then draws of as many with replacement."""
+    drawn = rng.multinomial(n, np.full(n, 1 / n), n_draws) if n else np.zeros((n_draws, 0))
+    return np.concatenate([np.ones((1, n)), drawn]).astype(np.int64)
 
 
 def _means(by_target: Mapping[str, Mapping[str, Array]], *, rng_seed: int) -> dict[str, Array]:
@@ -143,6 +156,20 @@ def _means(by_target: Mapping[str, Mapping[str, Array]], *, rng_seed: int) -> di
     return found
 
 
+def _estimate(drawn: Array, n: int, level: float, of: str = "sources") -> Estimate:
+    """The first value, and the percentiles of the others."""
+    value = float(drawn[0])
+    if not np.isfinite(value):
+        return Estimate(None, note="not defined: too few sources, or all scores or all accuracies are equal")
+    if n < FEWEST:
+        return Estimate(value, note=f"no interval from {n} {of}")
+    usual = drawn[1:][np.isfinite(drawn[1:])]
+    if len(usual) < len(drawn) / 2:
+        return Estimate(value, note="undefined in most bootstrap draws")
+    low, high = np.quantile(usual, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high))
+
+
 def _compare(
     draws: Mapping[str, Mapping[str, Mapping[str, Array]]],
     means: Mapping[str, Mapping[str, Array]],
@@ -151,8 +178,7 @@ def _compare(
 ) -> list[Comparison]:
     """Pairs of orders on the targets that both order, the better first."""
     tau = {name: mean["weighted_kendall"][0] for name, mean in means.items()}
-    best = sorted(tau, key=lambda name: (-np.nan_to_num(tau[name], nan=-2.0), name))
-    best = [name for place, name in enumerate(best) if place < MOST_COMPARED or is_control(name)]
+    best = sorted(tau, key=lambda name: (-np.nan_to_num(tau[name], nan=-2.0), name))[:MOST_COMPARED]
     found = []
     for place, first in enumerate(best):
         for second in best[place + 1 :]:
@@ -169,6 +195,5 @@ def _compare(
                 usual = gap[1:][np.isfinite(gap[1:])]
                 sign = -1 if what.startswith("regret") else 1
                 better = float(((sign * usual > 0) + 0.5 * (usual == 0)).mean()) if len(usual) else None
-                difference = estimate(gap, len(shared), level, of="targets", undefined=UNDEFINED)
-                found.append(Comparison(first, second, what, difference, better))
+                found.append(Comparison(first, second, what, _estimate(gap, len(shared), level, "targets"), better))
     return found

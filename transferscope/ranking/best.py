@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scorers.jackknife import N_BLOCKS, standard_error
 from ..trust import BEST_SET, Standing
 
 Array = NDArray[np.float64]
@@ -40,24 +39,12 @@ class Measured:
         """Sources with a value and its noise."""
         return np.isfinite(self.values) & np.isfinite(self.standard_errors)
 
-    def take(self, places: NDArray[np.intp]) -> Measured:
-        """The sources at `places`, in that order."""
-        return Measured(self.values[places], self.left_out[places], self.standard_errors[places])
-
     def covariance(self) -> tuple[Array, float]:
         r"""Of the noise of the known sources, and its degrees of freedom.
 
-        Variances are the squared standard errors; those that are known from the blocks alone, with as few degrees of
-        freedom, are drawn together as far as their scatter is that of chance (see `moderated`). Correlations come from
-        the blocks (pseudo-values of the jackknife), shrunk towards their mean by as much as their scatter is that of
-        chance: with ten blocks a correlation is known to about :math:`(1 - \rho^2)/3`, and the matrix of more sources
-        than blocks would be singular.
-
-        References
-        ----------
-        Efron and Stein, "The Jackknife Estimate of Variance", Annals of Statistics 1981; Schaefer and Strimmer, "A
-        Shrinkage Approach to Large-Scale Covariance Matrix Estimation and Implications for Functional Genomics", SAGMB
-        2005.
+        Variances are the squared standard errors. Correlations come from the blocks (pseudo-values of the jackknife),
+        shrunk towards their mean by as much as their scatter is that of chance: with ten blocks a correlation is known
+        to about :math:`(1 - \rho^2)/3`, and the matrix of more sources than blocks would be singular.
         """
         rows, errors = self.left_out[self.known], self.standard_errors[self.known]
         n, n_blocks = rows.shape
@@ -75,43 +62,7 @@ class Measured:
         keep = max(0.0, 1 - noise / scatter) if n > 2 and scatter > 0 else float(n == 2)
         shrunk = keep * found + (1 - keep) * middle
         np.fill_diagonal(shrunk, 1.0)
-        if np.allclose(errors, [standard_error(row) for row in rows], atol=0.0):  # not counted over samples
-            errors = np.sqrt(moderated(errors**2, n_blocks - 1))
         return shrunk * np.outer(errors, errors), n_blocks - 1
-
-
-def moderated(variances: Array, freedom: int) -> Array:
-    r"""Estimated variances, drawn together as far as they scatter no more than chance has them.
-
-    True variances are taken as scaled inverse chi-square; how many degrees of freedom their common value is worth
-    follows from the scatter of :math:`\log s^2`, which by chance alone would be :math:`\psi'(\nu/2)`.
-
-    Parameters
-    ----------
-    variances : ndarray of shape (n,)
-        Returned as they are if one is 0, or if they are fewer than three.
-    freedom : int
-        Degrees of freedom of each, :math:`\nu`.
-
-    References
-    ----------
-    Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression in Microarray Experiments",
-    SAGMB 2004 (moments of :math:`\log s^2`); polygamma functions by their asymptotic series.
-    """
-    if len(variances) < 3 or variances.min() <= 0:
-        return variances
-    logs = np.log(variances) - _digamma_less_log(freedom / 2)
-    half = freedom / 2
-    excess = logs.var(ddof=1) - (1 / half + 1 / (2 * half**2) + 1 / (6 * half**3))
-    if excess <= 0:
-        return np.full_like(variances, np.exp(logs.mean()))
-    prior = (1 + np.sqrt(1 + 2 * excess)) / excess
-    common = np.exp(logs.mean() + _digamma_less_log(prior / 2))
-    return np.asarray((prior * common + freedom * variances) / (prior + freedom))
-
-
-def _digamma_less_log(x: float) -> float:
-    return float(-1 / (2 * x) - 1 / (12 * x**2))
 
 
 def draw_together(measured: Mapping[str, Measured], *, seed: int, n_draws: int = N_DRAWS) -> dict[str, Array]:
@@ -122,7 +73,7 @@ def draw_together(measured: Mapping[str, Measured], *, seed: int, n_draws: int =
     measured on the same samples. The draws are from the posterior, :math:`\tau` included (half-Cauchy prior): the
     first of many near-equal sources owes its place partly to luck, and is pulled back by as much as the values show.
     Noise has Student's t tails for the few blocks it is known from. Scorers share the noise of their samples: draw
-    number 5 of one belongs to draw number 5 of another. The order in which sources are given does not matter.
+    number 5 of one belongs to draw number 5 of another.
 
     Parameters
     ----------
@@ -145,10 +96,8 @@ def draw_together(measured: Mapping[str, Measured], *, seed: int, n_draws: int =
     rng = np.random.default_rng(seed)
     n_sources = len(next(iter(measured.values())).values)
     levels, normal = rng.random(n_draws), rng.standard_normal((n_draws, n_sources))
-    chi = rng.chisquare(N_BLOCKS - 1, n_draws) / (N_BLOCKS - 1)
-    order = np.lexsort([one.values for one in measured.values()])
-    drawn = {name: _draw(one.take(order), levels, normal, chi) for name, one in measured.items()}
-    return {name: array[:, np.argsort(order)] for name, array in drawn.items()}
+    chi = rng.chisquare(9, n_draws) / 9
+    return {name: _draw(one, levels, normal, chi) for name, one in measured.items()}
 
 
 def _draw(one: Measured, levels: Array, normal: Array, chi: Array) -> Array:
@@ -211,15 +160,7 @@ def standings(
     -------
     tuple of Standing
         Chances of being the best add up to 1; equals in a draw share it. The best set is the smallest one whose
-        chances add up to `level`: sources are whole, so that it holds the best a little more often than that where
-        they are few or far apart. Sources without a value come last, without a chance.
-
-    References
-    ----------
-    Gupta, "On Some Multiple Decision (Selection and Ranking) Rules", Technometrics 1965 (a subset that holds the
-    best); Goldstein and Spiegelhalter, JRSS A 1996 (intervals of ranks from draws); Mogstad et al., "Inference for
-    Ranks with Applications to Mobility across Neighbourhoods and Academic Achievement across Countries", Review of
-    Economic Studies 2024 (why ranks need intervals, and a frequentist way to them).
+        chances add up to `level`. Sources without a value come last, without a chance.
     """
     known = np.flatnonzero(np.isfinite(values) & np.isfinite(draws).all(axis=0))
     chances = np.zeros(len(names))

@@ -13,7 +13,7 @@ from .paired import gain, scored
 
 MOST = 5  # rivals of the first that are told
 SENSIBLE = 100  # times the samples at hand: more labels than that are no advice
-EPOCHS = (3 + 1) * 10  # at most, of confirming a source by default: three learning rates, the best with two seeds
+TRAININGS = 2 * 10  # epochs of one confirmation: two seeds of at most ten
 
 
 def separations(
@@ -22,13 +22,12 @@ def separations(
     r"""The first of the best set beside the others in it.
 
     A difference stands out at `NOISE` of its standard errors, which shrink with :math:`1/\sqrt n`: with :math:`n`
-    samples scored, :math:`n (1.645\,s/|d|)^2` are needed; :math:`n` itself where it stands out already. Both
-    :math:`d` and :math:`s` are estimates, so that the number is good to a factor of two or worse, and so many show a
-    difference of this size in half of all cases; if the sources are equal no number is enough.
+    samples scored, :math:`n (1.645\,s/|d|)^2` are needed. Both :math:`d` and :math:`s` are estimates, so that the
+    number is good to a factor of two or worse; if the sources are equal no number is enough.
 
     Training both shows a difference of accuracies :math:`d` on :math:`(1.645/d)^2 \cdot 2 p (1 - p)` test samples,
-    were their errors independent (two proportions); they mostly agree, so that this is cautious beside McNemar's test
-    of the samples on which they differ. Only told of scores that are accuracies.
+    were their errors independent; they mostly agree, so that this is cautious. Only told of scores that are
+    accuracies.
 
     Parameters
     ----------
@@ -85,4 +84,4 @@ def _test_samples(best: Mapping[str, Candidate], first: str, second: str, by: st
 def _seconds(first: Cost | None, second: Cost | None) -> float | None:
     if first is None or second is None or first.tuning_seconds is None or second.tuning_seconds is None:
         return None
-    return EPOCHS * (first.tuning_seconds + second.tuning_seconds)
+    return TRAININGS * (first.tuning_seconds + second.tuning_seconds)
