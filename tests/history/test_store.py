@@ -18,7 +18,7 @@ from transferscope.errors import ResultError
 from transferscope.evaluate.read import read_table
 from transferscope.evaluate.table import Table
 from transferscope.history import schema
-from transferscope.history.store import VERSION, Store, default_path
+from transferscope.history.store import BUSY_SECONDS, VERSION, Store, default_path
 from transferscope.results import Candidate, Confirmed, Ranking, Score, SourceCard, SplitCard, TargetCard, Truth
 from transferscope.spending import Cost
 from transferscope.stamp import Stamp
@@ -198,6 +198,51 @@ def test_a_failed_record_warns_and_loses_nothing(where: str) -> None:
     with pytest.raises(ResultError):
         store.record(truth(0.5))
     assert store.state() == Store(store.engine).state()  # not half of it either
+
+
+def test_a_result_that_cannot_be_kept_is_not_said_to_be_there_already(where: str) -> None:
+    store = Store.open(where)
+    with pytest.raises(ResultError, match="could not be written"):
+        store.record(truth(float("nan")))  # SQLite keeps NaN as NULL, which the column refuses
+    assert store.rows() == []
+    assert store.record(truth(0.5))
+
+
+def test_a_history_that_cannot_be_written_is_refused_before_the_work_but_can_be_read(where: str) -> None:
+    Store.open(where).record(truth(0.5))
+    read_only = f"sqlite:///file:{where}?mode=ro&uri=true"
+    assert len(Store.open(read_only).rows()) == 1
+    for given in (read_only, Store.open(read_only)):
+        with pytest.raises(ResultError, match="readonly database"):
+            Store.given(given)
+
+
+@pytest.mark.parametrize("table", ["bookmarks (name)", "alembic_version (version_num)"])
+def test_the_database_of_another_program_is_refused_and_left_as_it_was(table: str, where: str) -> None:
+    with sa.create_engine(f"sqlite:///{where}").begin() as connection:
+        connection.execute(sa.text(f"CREATE TABLE {table}"))
+        connection.execute(sa.text(f"INSERT INTO {table.split()[0]} VALUES ('ae1027a6acf')"))
+    before = Path(where).read_bytes()
+    with pytest.raises(ResultError, match="of another program"):
+        Store.open(where)
+    assert Path(where).read_bytes() == before
+
+
+def test_a_file_named_by_url_waits_for_other_writers_as_long(where: str) -> None:
+    for named in (where, f"sqlite:///{where}"):
+        with Store.open(named).engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * BUSY_SECONDS
+
+
+def test_the_newest_of_one_strategy_counts_and_its_time_once(where: str) -> None:
+    store = Store.open(where)
+    assert store.record(truth(0.9))
+    again = truth(0.8)
+    assert store.record(replace(again, stamp=replace(STAMP, created="2026-02-02T00:00:00+00:00")))
+    table = store.table()
+    assert table.accuracy.tolist() == [[0.8]]
+    assert table.seconds is not None
+    assert table.seconds.tolist() == [[12.5]]
 
 
 def test_the_default_place_is_the_persons_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

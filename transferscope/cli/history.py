@@ -108,7 +108,7 @@ def import_file(
 
 @history_app.command("forget")
 def forget(
-    origin: Annotated[str, typer.Argument(help="The command or file name that `list` shows as its origin.")],
+    origin: Annotated[str, typer.Argument(help="The command or file name that `list --json` shows as its origin.")],
     store: StoreOption = None,
 ) -> None:
     """Remove what came from one command or file."""

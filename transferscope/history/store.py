@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import sqlalchemy as sa
 
-from ..errors import ResultError
+from ..errors import ResultError, first_line
 from ..evaluate.table import Table
 from ..results import Ranking, Truth, dump_result
 from . import schema
@@ -70,17 +70,33 @@ class Store:
         try:
             _migrate(engine)
         except sa.exc.SQLAlchemyError as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
             raise ResultError(
-                f"the history {_shown(named)} cannot be used ({reason}); expected the file of a history that can be "
-                "written, or name another with --store."
+                f"the history {_shown(named)} cannot be used ({_reason(error)}); expected the file of a history "
+                "that can be written, or name another with --store."
             ) from None
         return cls(engine)
 
     @classmethod
     def given(cls, store: Store | str | Path | Literal[False] | None) -> Store | None:
-        """An open store, one to open (None: the default one), or False for none at all."""
-        return None if store is False else store if isinstance(store, Store) else cls.open(store)
+        """An open store, one to open (None: the default one), or False for none at all.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be opened, or can be read only: told before the work whose result it is to keep.
+        """
+        if store is False:
+            return None
+        opened = store if isinstance(store, Store) else cls.open(store)
+        try:
+            with opened.engine.begin() as connection:  # SQLite lets a write begin in a file that it may only read
+                connection.execute(sa.delete(schema.results).where(sa.false()))
+        except sa.exc.SQLAlchemyError as error:
+            raise ResultError(
+                f"the history {_shown(str(opened.engine.url))} cannot be written ({_reason(error)}); make it "
+                "writable, choose another --store, or keep nothing with --no-store."
+            ) from None
+        return opened
 
     def keep(self, result: Ranking | Truth) -> None:
         """`record`, where a result must not be lost for want of its record: a failure is a Python warning."""
@@ -152,12 +168,18 @@ class Store:
                 for table, entries in rows.items():
                     if entries:
                         connection.execute(sa.insert(table), [{**entry, "result": number} for entry in entries])
-        except sa.exc.IntegrityError:  # its digest is there already
-            return False
         except sa.exc.SQLAlchemyError as error:
-            reason = str(error.__cause__ or error).strip().splitlines()[0]
-            raise ResultError(f"the history could not be written ({reason}); the result itself is not lost.") from None
+            if isinstance(error, sa.exc.IntegrityError) and self._holds(head["digest"]):
+                return False
+            raise ResultError(
+                f"the history could not be written ({_reason(error)}); the result itself is not lost."
+            ) from None
         return True
+
+    def _holds(self, digest: str) -> bool:
+        with self.engine.connect() as connection:
+            found = sa.select(schema.results.c.id).where(schema.results.c.digest == digest)
+            return connection.execute(found).first() is not None
 
     def rows(self, *, target: str | None = None, source: str | None = None) -> list[dict[str, Any]]:
         """Accuracies, newest last, one dict per row, of targets and sources whose names hold these letters."""
@@ -200,7 +222,7 @@ class Store:
         Parameters
         ----------
         strategy : str, optional
-            The accuracies of this one; default: the best of all.
+            The accuracies of this one; default: the best of all. Where one was measured again, the newest counts.
         without : str, optional
             The content hash of a target to leave out: the one that is to be judged.
 
@@ -242,7 +264,8 @@ def _table(found: Sequence[Any], told: Sequence[Any]) -> Table:
     by_target, by_source = place
     shape = len(targets), len(sources)
     accuracy, seconds = np.full(shape, np.nan), np.full(shape, np.nan)
-    for row in found:
+    newest = {(row["target_key"], row["source"], row["strategy"]): row for row in found}
+    for row in newest.values():
         at = by_target[row["target_key"]], by_source[row["source"]]
         if not row["accuracy"] <= accuracy[at]:
             accuracy[at] = row["accuracy"]
@@ -301,14 +324,21 @@ def _of(result: Ranking | Truth, source: str, is_control: bool) -> dict[str, Any
             "source": source, "is_control": is_control}  # fmt: skip
 
 
+def _reason(error: Exception) -> str:
+    """What the database's driver said."""
+    return first_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+
+
 def _shown(named: str) -> str:
     """Without a password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", named)
 
 
 def _engine(named: str) -> sa.Engine:
+    waiting = {"timeout": BUSY_SECONDS}  # sqlite3's own word for it
     if re.match(r"[a-z0-9+]{2,}://", named):
-        engine = sa.create_engine(named)
+        url = sa.make_url(named)
+        engine = sa.create_engine(url, connect_args=waiting if url.get_backend_name() == "sqlite" else {})
     else:
         path = Path(named).expanduser()
         try:
@@ -317,7 +347,7 @@ def _engine(named: str) -> sa.Engine:
             raise ResultError(
                 f"the history {path} cannot be made ({error.strerror}); choose another --store."
             ) from None
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+        engine = sa.create_engine(f"sqlite:///{path}", connect_args=waiting)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare)
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -340,6 +370,12 @@ def _migrate(engine: sa.Engine) -> None:
         found = MigrationContext.configure(connection).get_current_revision()
         if found == VERSION:
             return
+        taken = engine.dialect.name == "sqlite" and sa.inspect(connection).get_table_names()  # a server is shared
+        if taken if found is None else not found.isdecimal():
+            raise ResultError(
+                f"{_shown(str(engine.url))} is a database of another program; choose another file for the history "
+                "with --store."
+            )
         if found is not None and int(found) > int(VERSION):
             raise ResultError(
                 f"the history {_shown(str(engine.url))} has version {found}, and this program knows up to {VERSION}; "
