@@ -42,6 +42,7 @@ def make(rng: np.random.Generator, n_targets: int, n_sources: int, noise: float 
 values = st.lists(st.floats(-5, 5).map(lambda v: round(v, 3)), min_size=4, max_size=4)
 
 
+@settings(deadline=None)
 @given(first=values, second=values, third=values)
 def test_a_consensus_reads_ranks_alone(first: list[float], second: list[float], third: list[float]) -> None:
     orders = {"a": np.array(first), "b": np.array(second), "c": np.array(third)}
@@ -52,9 +53,10 @@ def test_a_consensus_reads_ranks_alone(first: list[float], second: list[float], 
     turn = [2, 0, 3, 1]
     np.testing.assert_allclose(fuse({k: v[turn] for k, v in orders.items()}, weights), found[turn], atol=1e-12)
     same = fuse({**orders, "flat": np.ones(4)}, {**weights, "flat": 1.0})
-    np.testing.assert_allclose(np.argsort(same, kind="stable"), np.argsort(found / 2, kind="stable"))
+    np.testing.assert_allclose(same, found / 2, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(first=st.permutations(range(5)))
 def test_a_unanimous_order_is_kept(first: list[int]) -> None:
     order = np.array(first, dtype=float)
