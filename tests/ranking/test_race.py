@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from transferscope.ranking.race import FIRST, LAST, losers, stages
 from transferscope.results import Score
 from transferscope.scorers.score import score
+from transferscope.spending import Dropped
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,8 +65,35 @@ def test_a_source_far_behind_that_does_not_gain_is_dropped() -> None:
 
 
 def test_a_source_that_is_gaining_fast_stays() -> None:
-    seen = [{"a": made(0.9, 64), "b": made(0.3, 64)}, {"a": made(0.9, 128), "b": made(0.6, 128)}]
+    seen = [{"a": made(0.9, 64), "b": made(0.4, 64)}, {"a": made(0.9, 128), "b": made(0.7, 128)}]
     assert losers(seen, 1000, 5) == ()
+
+
+def test_a_gain_may_go_on_but_shrinks_with_every_doubling() -> None:
+    """Without noise, at 128 of 1024 samples: three more doublings."""
+    gain, ahead = 0.16, 0.16 * (0.6 + 0.6**2 + 0.6**3)
+
+    def race(gap: float) -> tuple[Dropped, ...]:
+        before = {"a": made(0.9, 64, 0.0), "b": made(0.9 - gap - gain, 64, 0.0)}
+        return losers([before, {"a": made(0.9, 128, 0.0), "b": made(0.9 - gap, 128, 0.0)}], 1024, 6)
+
+    assert race(ahead - 0.001) == ()
+    [lost] = race(ahead + 0.001)
+    assert lost.bound == pytest.approx(0.001)
+
+
+def test_blocks_that_happen_to_agree_do_not_make_a_gap_certain() -> None:
+    """b is as far behind as the noise of the others allows, and its own blocks show none."""
+    stage = {"a": made(0.90, 64, 0.0), "b": made(0.85, 64, 0.0)}
+    noisy = {name: made(0.88, 64, 0.05) for name in "cde"}
+
+    def race(others: dict[str, Score]) -> list[str]:
+        first = {**stage, **others}
+        second = {name: replace(score, n_samples=128) for name, score in first.items()}
+        return [lost.source for lost in losers([first, second], 1000, 5)]
+
+    assert race({}) == ["b"]
+    assert race(noisy) == []
 
 
 def test_a_missing_score_is_no_ground_for_dropping() -> None:
@@ -73,8 +102,6 @@ def test_a_missing_score_is_no_ground_for_dropping() -> None:
 
 
 def test_lower_is_better_turns_the_race_around() -> None:
-    from dataclasses import replace
-
     seen = [
         {"a": made(0.1, 64), "b": made(0.8, 64)},
         {"a": made(0.1, 128), "b": made(0.8, 128)},

@@ -16,6 +16,7 @@ from ..targets import Split, Target
 LEVEL = 0.95  # 1 minus the chance that the full-data winner is dropped
 FIRST = 32  # samples of the first stage; sources are dropped from the second on, when their growth is seen
 GROWTH = 2.0
+DECAY = 0.6  # of a gain, from one doubling of the samples to the next; 0.5 to 0.7 in learning curves seen here
 LAST = 1.5  # the last stage is at least so many times the one before it
 
 
@@ -30,7 +31,7 @@ def stages(labels: NDArray[np.int64], seed: int, *, first: int = FIRST) -> tuple
     labels : ndarray of shape (n_samples,)
         Class codes.
     seed : int
-    first : int, default=64
+    first : int, default=32
 
     Returns
     -------
@@ -58,14 +59,16 @@ def losers(
 
     A source is dropped if it would stay behind at all :math:`N` samples even with noise and growth in its favour:
 
-    .. math:: d_n - t\,s_n \sqrt{(1 - n/N)(1 + k^2)} - k \max(0, g_n) > 0,\quad k = \log_2(N/n)
+    .. math:: d_n - t\,s_n \sqrt{1 - n/N + a^2} - a \max(0, g_n) > 0,\quad a = r + r^2 + \dots + r^k
 
-    :math:`d_n` is how far it is behind the leader on n samples, :math:`s_n` the standard error of that on the same
+    :math:`d_n` is how far it is behind the leader on n samples, and :math:`s_n` the standard error of that on the same
     samples, of which those that are in already are no chance any more. :math:`g_n` is by how much it gained on the
-    leader over the last doubling: learning curves are concave in the logarithm of n, so that no later doubling brings
-    more. The gain is as noisy as the difference, and independent of it to first order, hence :math:`1 + k^2`, also
-    where no gain was seen. t is the quantile of Student's t for the share of `level` that this stage may spend.
-    Nothing is dropped at the first stage, where no growth is seen, or for want of a value.
+    leader over the last doubling. Each of the :math:`k = \log_2(N/n)` doublings to come may bring r = `DECAY` of what
+    the one before it brought. The gain is as noisy as the difference, and independent of it to first order, hence
+    :math:`a^2`, also where no gain was seen. Ten blocks tell an error badly where few samples decide, so its square is
+    the mean of its own and the median over the sources that run, with twice the degrees of freedom. t is the quantile
+    of Student's t for the share of `level` that this stage may spend. Nothing is dropped at the first stage, where no
+    growth is seen, or for want of a value.
 
     Parameters
     ----------
@@ -83,7 +86,8 @@ def losers(
     ----------
     Maron and Moore, "Hoeffding Races", NeurIPS 1994; Birattari et al., "A Racing Algorithm for Configuring
     Metaheuristics", GECCO 2002; Mohr and van Rijn, "Fast and Informative Model Selection Using Learning Curve
-    Cross-Validation", TPAMI 2023 (the bound by concavity).
+    Cross-Validation", TPAMI 2023 (what the last growth leaves in reach); Smyth, "Linear Models and Empirical Bayes
+    Methods", Statistical Applications in Genetics and Molecular Biology 2004 (moderated variances).
     """
     newest = {name: score for name, score in seen[-1].items() if score and score.value is not None and score.left_out}
     if len(seen) < 2 or len(newest) < 2:
@@ -91,30 +95,37 @@ def losers(
     sign = 1.0 if next(iter(newest.values())).higher_is_better else -1.0
     leader = max(newest, key=lambda name: sign * (newest[name].value or 0.0))
     n_samples = newest[leader].n_samples
-    doublings = math.log2(n_total / n_samples)
-    if doublings <= 0:
+    if n_samples >= n_total:
         return ()
-    quantile = _quantile(level, n_stages, len(newest[leader].left_out))
+    rivals = {name: score for name, score in newest.items() if name != leader and score.n_samples == n_samples}
+    gaps = {name: paired_difference(newest[leader], score) for name, score in rivals.items()}
+    usual = float(np.median([error**2 for _, error in gaps.values()])) if gaps else 0.0
+    reach = _reach(n_total / n_samples)
+    quantile = _quantile(level, n_stages, 2 * (len(newest[leader].left_out) - 1))
     found = []
-    for name, score in newest.items():
+    for name, (difference, error) in gaps.items():
         before, leading = seen[-2].get(name), seen[-2].get(leader)
-        if name == leader or before is None or leading is None or score.n_samples != n_samples:
+        if before is None or leading is None:
             continue
-        difference, error = paired_difference(newest[leader], score)
         gap = sign * difference
         gained = (sign * paired_difference(leading, before)[0] - gap) / math.log2(n_samples / before.n_samples)
-        noise = error * math.sqrt((1 - n_samples / n_total) * (1 + doublings**2))
-        bound = gap - quantile * noise - max(0.0, gained) * doublings
+        noise = math.sqrt((error**2 + usual) / 2 * (1 - n_samples / n_total + reach**2))
+        bound = gap - quantile * noise - reach * max(0.0, gained)
         if bound > 0:
             found.append(Dropped(name, n_samples, leader, float(gap), float(bound)))
     return tuple(found)
 
 
-def _quantile(level: float, n_stages: int, n_blocks: int) -> float:
+def _reach(factor: float) -> float:
+    """How many times the last doubling's gain may still be to come until there are `factor` times as many samples."""
+    return DECAY * (1 - DECAY ** math.log2(factor)) / (1 - DECAY)
+
+
+def _quantile(level: float, n_stages: int, freedom: int) -> float:
     """One-sided, for an equal share of the risk at each stage that may drop: not the first, and not the last."""
     from scipy.stats import t
 
-    return float(t.ppf(1 - (1 - level) / max(1, n_stages - 2), n_blocks - 1))
+    return float(t.ppf(1 - (1 - level) / max(1, n_stages - 2), freedom))
 
 
 def train_parts(target: Target, split: Split) -> tuple[np.ndarray, ...]:
