@@ -134,14 +134,16 @@ def run_demo(out: Path, *, progress: Progress = silent, command: str = "transfer
 
 def _run_part(part: Part, out: Path, progress: Progress, command: str) -> list[Ranking | Truth]:
     """Rank one target's sources, probe them all and fine-tune some; each result is saved as soon as it is there."""
-    ranking = rank(part.target, part.sources, max_samples=part.max_samples, progress=progress, command=command)
+    ranking = rank(  # no history: the demo is the same for everyone, and no example of anyone's own work
+        part.target, part.sources, max_samples=part.max_samples, store=False, progress=progress, command=command
+    )
     save_result(ranking, out / f"{part.name}-ranking.json")
     results: list[Ranking | Truth] = [ranking]
     for strategy, sources in (("linear_probe", None), ("full", part.fine_tuned)):
         if sources == ():
             continue
         truth = confirm(
-            ranking, top=None, sources=sources, strategy=strategy, controls=True, recipe=RECIPE,
+            ranking, top=None, sources=sources, strategy=strategy, controls=True, recipe=RECIPE, store=False,
             progress=progress, command=command,
         )  # fmt: skip
         save_result(truth, out / f"{part.name}-{strategy}.json")
