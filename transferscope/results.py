@@ -312,6 +312,11 @@ _KINDS: dict[str, type[Result]] = {"ranking": Ranking, "truth": Truth, "evaluati
 R = TypeVar("R", Ranking, Truth, Evaluation)
 
 
+def is_control(source: str) -> bool:
+    """Whether a name alone tells a source to be a control: the raw input, or random weights."""
+    return source.startswith("raw:") or "weights=random" in source
+
+
 def dump_result(result: Result) -> str:
     """The JSON text of a result; NaN and infinities are refused, since JSON has none."""
     from pydantic import TypeAdapter

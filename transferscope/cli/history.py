@@ -35,11 +35,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List what is known, newest last."""
-    from ..report.history import print_history
-
     if context.invoked_subcommand is None:
-        rows = _rows(store, scores, target, source)
-        print_json(rows) if as_json else print_history(rows)
+        list_rows(target, source, scores, store, as_json)
 
 
 @history_app.command("list")

@@ -15,9 +15,8 @@ from ..results import Confirmed, Evaluation, Ranking, Truth
 from ..stamp import make_stamp, version_differences
 from .measures import STATISTICS, Array, Statistic
 from .table import Table
-from .tables import evaluate_table
+from .tables import bounded, evaluate_table
 
-FEWEST = 4  # sources from which a bootstrap interval says anything
 CONTROLS = ("n_parameters",)  # an order that needs no data: larger models first
 BLOCK = 2**20  # pairs of sources, over all draws, in memory at a time
 
@@ -162,12 +161,6 @@ def _estimate(statistic: Statistic, values: Array, accuracy: Array, rows: NDArra
     value = float(statistic(values, accuracy))
     if not np.isfinite(value):
         return Estimate(None, note="all scores or all accuracies are equal")
-    if len(values) < FEWEST:
-        return Estimate(value, note=f"no interval from {len(values)} sources")
     blocks = np.array_split(rows, -(-len(rows) * len(values) ** 2 // BLOCK))
-    drawn = np.concatenate([statistic(values[block], accuracy[block]) for block in blocks])
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < len(rows) / 2:
-        return Estimate(value, note="undefined in most bootstrap draws")
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high))
+    drawn = (statistic(values[block], accuracy[block]) for block in blocks)
+    return bounded(value, lambda: np.concatenate(list(drawn)), len(values), level)

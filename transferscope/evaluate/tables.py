@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,9 +161,15 @@ def _estimate(drawn: Array, n: int, level: float, of: str = "sources") -> Estima
     value = float(drawn[0])
     if not np.isfinite(value):
         return Estimate(None, note="not defined: too few sources, or all scores or all accuracies are equal")
+    return bounded(value, lambda: drawn[1:], n, level, of)
+
+
+def bounded(value: float, draw: Callable[[], Array], n: int, level: float, of: str = "sources") -> Estimate:
+    """A value with the percentiles of its draws, where there is enough to draw from and most draws define it."""
     if n < FEWEST:
         return Estimate(value, note=f"no interval from {n} {of}")
-    usual = drawn[1:][np.isfinite(drawn[1:])]
+    drawn = draw()
+    usual = drawn[np.isfinite(drawn)]
     if len(usual) < len(drawn) / 2:
         return Estimate(value, note="undefined in most bootstrap draws")
     low, high = np.quantile(usual, [(1 - level) / 2, (1 + level) / 2])

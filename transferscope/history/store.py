@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from ..errors import ResultError, first_line
 from ..evaluate.table import Table
-from ..results import Ranking, Truth, dump_result
+from ..results import Ranking, Truth, dump_result, is_control
 from . import schema
 
 VERSION = "2"  # of the schema: the newest file in migrations/versions
@@ -183,33 +183,34 @@ class Store:
 
     def rows(self, *, target: str | None = None, source: str | None = None) -> list[dict[str, Any]]:
         """Accuracies, newest last, one dict per row, of targets and sources whose names hold these letters."""
-        table, head = schema.accuracies, schema.results
-        found = (
-            sa.select(
-                head.c.created, head.c.kind, head.c.origin, table.c.target, table.c.source, table.c.strategy,
-                table.c.layer, table.c.accuracy, table.c.standard_error, table.c.n_test, table.c.seconds,
-            )
-            .join(head, table.c.result == head.c.id)
-            .order_by(head.c.created, table.c.id)
-        )  # fmt: skip
-        for column, text in ((table.c.target, target), (table.c.source, source)):
-            if text:
-                found = found.where(column.contains(text, autoescape=True))
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(found).mappings()]
+        of = schema.accuracies.c
+        told = (of.strategy, of.layer, of.accuracy, of.standard_error, of.n_test, of.seconds)
+        return self._listed(schema.accuracies, (schema.results.c.kind,), told, target, source)
 
     def scores(self, *, target: str | None = None, source: str | None = None) -> list[dict[str, Any]]:
         """Scores, newest last, as `rows`."""
-        table, head = schema.scores, schema.results
+        of = schema.scores.c
+        told = (
+            of.is_control, of.layer, of.scorer, of.value, of.standard_error, of.higher_is_better, of.saturated,
+            of.n_samples,
+        )  # fmt: skip
+        return self._listed(schema.scores, (), told, target, source)
+
+    def _listed(
+        self,
+        table: sa.Table,
+        more: Sequence[sa.Column[Any]],
+        told: Sequence[sa.Column[Any]],
+        target: str | None,
+        source: str | None,
+    ) -> list[dict[str, Any]]:
+        """Rows of one table with when and where they came from."""
+        head = schema.results
         found = (
-            sa.select(
-                head.c.created, head.c.origin, table.c.target, table.c.source, table.c.is_control, table.c.layer,
-                table.c.scorer, table.c.value, table.c.standard_error, table.c.higher_is_better, table.c.saturated,
-                table.c.n_samples,
-            )
+            sa.select(head.c.created, *more, head.c.origin, table.c.target, table.c.source, *told)
             .join(head, table.c.result == head.c.id)
             .order_by(head.c.created, table.c.id)
-        )  # fmt: skip
+        )
         for column, text in ((table.c.target, target), (table.c.source, source)):
             if text:
                 found = found.where(column.contains(text, autoescape=True))
@@ -309,7 +310,7 @@ def _of_ranking(ranking: Ranking) -> dict[sa.Table, list[dict[str, Any]]]:
 def _of_truth(truth: Truth) -> dict[sa.Table, list[dict[str, Any]]]:
     found = [
         {
-            **_of(truth, row.source, row.source.startswith("raw:") or "weights=random" in row.source),
+            **_of(truth, row.source, is_control(row.source)),
             "layer": row.layer, "strategy": row.strategy, "accuracy": row.accuracy, "spread": row.spread,
             "standard_error": row.standard_error, "n_test": row.n_test, "seconds": row.seconds,
         }

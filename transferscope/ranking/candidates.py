@@ -98,16 +98,14 @@ def score_source(
         Whatever the last adapter raised, if none could be run.
     """
     is_raw = control_of(source) == "raw"
-    layers = source.card.layers if is_raw else plan.asked.layers_of(source.card)
+    layers = layers_of(plan, source)
     found: list[tuple[Candidate, Features]] = []
     failures: dict[tuple[str, ...], Exception] = {}
     paths: list[tuple[Step, ...]] = []
     n_computed = 0
     for choices in variants(plan.target, source, plan.asked.adapters):
         try:
-            if choices not in made:
-                made[choices] = find_adapter(plan.target, source, choices)
-            adapter = made[choices]
+            adapter = adapter_of(plan, source, made, choices)
             if adapter.path in paths:
                 continue
             features = plan.extractor.extract(plan.target, source, adapter, plan.parts[:n_parts], layers)
@@ -127,6 +125,18 @@ def score_source(
     matrix = _matrix(features, best.layer, best.pooling, is_raw)
     marked = tuple(replace(candidate, is_best_layer=candidate is best) for candidate, _ in found)
     return Scored(marked, features, matrix, failures, len(paths), n_computed)
+
+
+def layers_of(plan: Plan, source: Source) -> tuple[str, ...]:
+    """The layers of a source that are asked for; the raw input has one and keeps it."""
+    return source.card.layers if control_of(source) == "raw" else plan.asked.layers_of(source.card)
+
+
+def adapter_of(plan: Plan, source: Source, made: dict[tuple[str, ...], Adapter], choices: tuple[str, ...]) -> Adapter:
+    """Made once for a source: some are trained."""
+    if choices not in made:
+        made[choices] = find_adapter(plan.target, source, choices)
+    return made[choices]
 
 
 def control_of(source: Source) -> Literal["random", "raw"] | None:

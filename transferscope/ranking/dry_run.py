@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ..adapters import find_adapter, variants
+from ..adapters import variants
 from ..errors import CacheError, CorruptSampleError, TargetError
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device, pick_precision
 from ..progress import Progress, silent
+from ..results import Step
 from ..spending import Planned
 from ..targets import Target, load_target, split_target
 from .asked import Asked
-from .candidates import Plan
+from .candidates import Plan, adapter_of, layers_of
 from .constraints import Constraints
 from .field import Field, reason
 from .race import train_parts
@@ -89,18 +90,22 @@ def _planned(field: Field, spec: str) -> Planned:
         refused = next((one.reason for one in field.excluded if one.source == spec), "")
         failed = next((failure.reason for failure in field.failures.get(spec, [])), "")
         return Planned(spec, 0, 0, None, None, refused or failed)
-    source, cost, plan = field.entrant(spec).source, field.costs[spec], field.plan
-    passes = missing = 0
+    entrant, cost, plan = field.entrant(spec), field.costs[spec], field.plan
+    source, n_rows = entrant.source, sum(map(len, plan.parts))
+    paths: list[tuple[Step, ...]] = []  # adapters that come out equal are run once
+    missing = 0
     try:
         for choices in variants(plan.target, source, plan.asked.adapters):
-            adapter = find_adapter(plan.target, source, choices)
-            wanted = source.card.layers if spec.startswith("raw:") else plan.asked.layers_of(source.card)
-            passes += sum(map(len, plan.parts))
-            missing += plan.extractor.n_missing(plan.target, source, adapter, plan.parts, wanted)
+            adapter = adapter_of(plan, source, entrant.adapters, choices)
+            if adapter.path not in paths:
+                paths.append(adapter.path)
+                wanted = layers_of(plan, source)
+                missing += plan.extractor.n_missing(plan.target, source, adapter, plan.parts, wanted)
     except (CacheError, TargetError, CorruptSampleError):
         raise
     except Exception as error:
         log.debug("%s cannot be planned", spec, exc_info=True)
         return Planned(spec, 0, 0, None, None, reason(error))
+    passes = len(paths) * n_rows
     seconds = None if cost.throughput is None else (cost.load_seconds or 0.0) + missing / cost.throughput
     return Planned(spec, passes, passes - missing, None if cost.flops is None else missing * cost.flops, seconds)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..adapters import Adapter, find_adapter, variants
+from ..adapters import Adapter, variants
 from ..errors import CacheError, CorruptSampleError, TargetError, TransferScopeError
 from ..results import Candidate, Failure, Score, Skipped, SourceCard
 from ..sources import Source, load_source
 from ..spending import Cost, Dropped, Excluded, Race, Stage
 from ..trust import Check
 from .budget import Budget
-from .candidates import Plan, Scored, score_source
+from .candidates import Plan, Scored, adapter_of, layers_of, score_source
 from .constraints import Constraints, refusal
 from .cost import measure_cost
 from .health import check_candidates, check_target
@@ -60,16 +61,11 @@ class Field:
 
     def score(self, spec: str, *, n_parts: int | None = None, quick: bool = False) -> Scored | None:
         """One source on the first parts of the training rows; None, with the reason listed, if that failed."""
-        try:
+        with self._listing(spec):
             entrant = self.entrant(spec)
             started = time.perf_counter()
             new = score_source(self.plan, entrant.source, entrant.adapters, n_parts=n_parts, quick=quick)
-        except (CacheError, TargetError, CorruptSampleError):
-            raise  # these would hit every source alike; unreadable samples are raised only when strict
-        except Exception as error:
-            log.debug("%s failed", spec, exc_info=True)
-            self.failures[spec] = [Failure(spec, reason(error))]
-            self.errors[spec] = error
+        if spec in self.errors:
             self.found.pop(spec, None)
             return None
         self.failures[spec] = [
@@ -89,19 +85,14 @@ class Field:
         """Those that meet the constraints, with what each costs measured; the others are listed with the reason."""
         kept = []
         for spec in specs:
-            try:
+            with self._listing(spec):
                 entrant = self.entrant(spec)
                 refused = refusal(entrant.source.card, self.constraints)
                 cost = None
                 if refused is None and self.measures_costs:
                     cost = self._cost(entrant)
                     refused = refusal(cost, self.constraints)
-            except (CacheError, TargetError, CorruptSampleError):
-                raise
-            except Exception as error:
-                log.debug("%s failed", spec, exc_info=True)
-                self.failures[spec] = [Failure(spec, reason(error))]
-                self.errors[spec] = error
+            if spec in self.errors:
                 continue
             if refused:
                 self.excluded.append(Excluded(spec, refused))
@@ -112,16 +103,25 @@ class Field:
         self.admitted = kept
         return kept
 
+    @contextmanager
+    def _listing(self, spec: str) -> Iterator[None]:
+        """What goes wrong with one source inside is listed; what would hit every source alike is raised."""
+        try:
+            yield
+        except (CacheError, TargetError, CorruptSampleError):
+            raise  # unreadable samples are raised only when strict
+        except Exception as error:
+            log.debug("%s failed", spec, exc_info=True)
+            self.failures[spec] = [Failure(spec, reason(error))]
+            self.errors[spec] = error
+
     def _cost(self, entrant: Entrant) -> Cost:
         """By the default adapter."""
-        plan, extractor = self.plan, self.plan.extractor
-        choices = variants(plan.target, entrant.source, plan.asked.adapters)[0]
-        if choices not in entrant.adapters:
-            entrant.adapters[choices] = find_adapter(plan.target, entrant.source, choices)
-        card = entrant.source.card
+        plan, source, extractor = self.plan, entrant.source, self.plan.extractor
+        choices = variants(plan.target, source, plan.asked.adapters)[0]
         return measure_cost(
-            plan.target, entrant.source, entrant.adapters[choices], plan.split.train,
-            layers=plan.asked.layers_of(card), batch_size=extractor.batch_size, device=extractor.device,
+            plan.target, source, adapter_of(plan, source, entrant.adapters, choices), plan.split.train,
+            layers=layers_of(plan, source), batch_size=extractor.batch_size, device=extractor.device,
             precision=extractor.precision, load_seconds=entrant.seconds,
         )  # fmt: skip
 

@@ -129,7 +129,7 @@ def judge(
     by_source = {c.source: c for c in ranked}
     return Judgement(
         order,
-        _predicted(stood, past.table, ranked, by),
+        _predicted(stood, past.table, by, dict(zip(names, measured[by].values.tolist(), strict=True))),
         separations(by_source, stood, costs, by=by),
         fusion,
         measure_controls(
@@ -222,12 +222,10 @@ def _drawn_prior(names: Sequence[str], priors: Mapping[str, Prior], n_draws: int
 
 
 def _predicted(
-    stood: Sequence[Standing], table: Table | None, ranked: Sequence[Candidate], by: str
+    stood: Sequence[Standing], table: Table | None, by: str, values: Mapping[str, float]
 ) -> tuple[Standing, ...]:
     """The standings with the accuracies that the history predicts."""
-    values = {c.source: score.value for c in ranked if (score := scored(c, by)) and score.value is not None}
-    sign = next((1.0 if score.higher_is_better else -1.0 for c in ranked if (score := scored(c, by))), 1.0)
-    found = predict_accuracy(table, by, {name: sign * value for name, value in values.items()}) if table else {}
+    found = predict_accuracy(table, by, values) if table else {}
     told = []
     for one in stood:
         middle, low, high = found.get(one.source, (None, None, None))

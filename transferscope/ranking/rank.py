@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +13,10 @@ from ..features.extract import Extractor, pick_device, pick_precision
 from ..history.store import Store
 from ..progress import Progress, silent
 from ..registry import Spec
-from ..results import Candidate, Ranking, SplitCard
+from ..results import Candidate, Discrepancy, Ranking, SplitCard
 from ..scorers.score import DEFAULT_SCORERS
 from ..sources import SOURCES
-from ..stamp import make_stamp
+from ..stamp import Stamp, make_stamp
 from ..targets import Split, Target, load_target, split_target
 from .asked import Asked
 from .budget import Budget
@@ -161,18 +160,23 @@ def rank(
     found = add_combined(field.candidates, combined)
     past = Past.of(history, target, source_accuracy or {})
     judged = judge(found, field.cards, field.costs, past, by=rank_by, ordered_by=ordered_by, scorers=single, seed=seed)
-    ranking = replace(
-        _assembled(field, found, judged, ordered_by),
-        scorers=(*single, *combined),
-        discrepancy=measure_discrepancy(source_data or {}, found, field.matrices(), extractor, seed),
-        stamp=make_stamp(command, seed=seed, device=device, seconds={"rank": time.perf_counter() - started}),
-    )
+    discrepancy = measure_discrepancy(source_data or {}, found, field.matrices(), extractor, seed)
+    stamp = make_stamp(command, seed=seed, device=device, seconds={"rank": time.perf_counter() - started})
+    ranking = _assembled(field, found, judged, ordered_by, (*single, *combined), discrepancy, stamp)
     if history:
         history.keep(ranking)
     return ranking
 
 
-def _assembled(field: Field, found: Sequence[Candidate], judged: Judgement, ordered_by: str) -> Ranking:
+def _assembled(
+    field: Field,
+    found: Sequence[Candidate],
+    judged: Judgement,
+    ordered_by: str,
+    scorers: tuple[str, ...],
+    discrepancy: tuple[Discrepancy, ...],
+    stamp: Stamp,
+) -> Ranking:
     """What was gathered and judged, as one record."""
     plan, by = field.plan, field.plan.rank_by
     cards = tuple(field.cards.values())
@@ -180,14 +184,15 @@ def _assembled(field: Field, found: Sequence[Candidate], judged: Judgement, orde
     return Ranking(
         target=plan.target.card(),
         split=card_of_split(plan.split),
-        scorers=plan.scorers,
+        scorers=scorers,
         rank_by=by,
         sources=cards,
         candidates=tuple(sorted(found, key=in_order)),
-        stamp=make_stamp("", seed=plan.seed, device="", seconds={}),
+        stamp=stamp,
         failures=field.all_failures,
         skipped=field.skipped,
         similarity=measure_similarity(field.matrices()),
+        discrepancy=discrepancy,
         warnings=(*warnings_of(plan, found, field.skipped), *field.shortfall),
         effects=measure_effects(found, cards, plan.asked.poolings, by),
         selections=measure_selections(found, cards, by),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..choices import NOISE
 from ..results import Candidate
+from ..scorers.registry import SCORERS
 from ..spending import Cost
 from ..trust import Separation, Standing
 from .paired import gain, scored
@@ -71,8 +72,6 @@ def _samples(n_samples: int, difference: float, error: float) -> int | None:
 
 
 def _test_samples(best: Mapping[str, Candidate], first: str, second: str, by: str, difference: float) -> int | None:
-    from ..scorers.registry import SCORERS
-
     if by not in SCORERS or not SCORERS[by].is_accuracy or difference == 0:
         return None
     values = [score.value for name in (first, second) if (score := scored(best[name], by)) and score.value is not None]

@@ -30,7 +30,7 @@ def order_table(title: str, rows: Sequence[OrderScore], unit: float) -> Table:
     shown = [name for name in SHOWN if any(name in row.measures for row in rows)]
     for name in shown:
         table.add_column(TITLES[name], justify="right", no_wrap=True)
-    for row in sorted(rows, key=_first):
+    for row in sorted(rows, key=by_agreement):
         cells = []
         for name in shown:
             found = row.measures.get(name)
@@ -41,7 +41,8 @@ def order_table(title: str, rows: Sequence[OrderScore], unit: float) -> Table:
     return table
 
 
-def _first(row: OrderScore) -> tuple[float, str]:
+def by_agreement(row: OrderScore) -> tuple[float, str]:
+    """For sorting: the highest weighted tau first."""
     value = row.measures["weighted_kendall"].value
     return (2.0 if value is None else -value), row.order
 
@@ -73,7 +74,7 @@ def print_targets(evaluation: Evaluation) -> None:
 
 def order_notes(evaluation: Evaluation) -> list[str]:
     """Which order is best, and whether it beats the best control beyond noise."""
-    means = sorted((row for row in evaluation.orders if row.target is None), key=_first)
+    means = sorted((row for row in evaluation.orders if row.target is None), key=by_agreement)
     scorers, controls = ([row for row in means if row.is_control is wanted] for wanted in (False, True))
     if not scorers:
         return list(evaluation.notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..agreements import OrderScore
 from ..results import Evaluation
 from .formats import MISSING, clean, count
-from .orders import unit_of
+from .orders import by_agreement, unit_of
 from .tables import Column, Row, Table, estimate
 
 TITLES = {
@@ -33,14 +33,9 @@ def orders_table(evaluation: Evaluation) -> Table:
     ]
     unit = unit_of(evaluation)
     bodies = tuple(
-        (clean(name), tuple(_row(row, shown, unit) for row in sorted(rows, key=_first))) for name, rows in groups
+        (clean(name), tuple(_row(row, shown, unit) for row in sorted(rows, key=by_agreement))) for name, rows in groups
     )
     return Table("Every order beside measured accuracy; regret in accuracy points", tuple(columns), bodies)
-
-
-def _first(row: OrderScore) -> tuple[float, str]:
-    value = row.measures["weighted_kendall"].value
-    return (2.0 if value is None else -value), row.order
 
 
 def _row(row: OrderScore, shown: list[str], unit: float) -> Row:

@@ -17,6 +17,7 @@ from ..results import (
     SplitCard,
     TargetCard,
     Truth,
+    is_control,
     load_result,
 )
 
@@ -52,7 +53,7 @@ class Study:
             return frozenset(c.source for c in self.ranking.candidates if c.control)
         # without a ranking only the names are left to tell
         names = {row.source for row in self.confirmed}
-        return frozenset(name for name in names if name.startswith("raw:") or "weights=random" in name)
+        return frozenset(name for name in names if is_control(name))
 
 
 def gather(results: Result | str | Path | Iterable[Result | str | Path]) -> tuple[list[Study], list[Evaluation]]:

@@ -111,7 +111,7 @@ def _separation(found: Separation, by: str) -> str:
 
 
 def _cheapest(ranking: Ranking) -> str:
-    """The source of the best set with the fewest parameters, where that is not the first."""
+    """The source of the best set that is fastest for one sample."""
     held = best_set(ranking)
     costs = {cost.source: cost for cost in ranking.costs}
     known = [costs[s.source] for s in held if s.source in costs]
