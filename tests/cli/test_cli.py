@@ -280,3 +280,10 @@ def test_layers_poolings_and_adapters_by_name(picture_folder: Path, tiny_models:
     refused(*words, "--layers", "every:none", cwd=tmp_path, says="expected every:N")
     refused(*words, "--pooling", "max", cwd=tmp_path, says="no pooling named 'max'")
     refused(*words, "--adapter", "image->imag?x=y", cwd=tmp_path, says="no converter named 'image->imag'")
+
+
+def test_options_before_a_history_command_are_not_lost_in_silence(tmp_path: Path) -> None:
+    done = run_here("history", "--store", "other.db", "list", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: give options after `history list`, not before it.\n"
+    assert not (tmp_path / "other.db").exists()

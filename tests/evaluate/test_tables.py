@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -221,3 +222,22 @@ def test_printed_taus_are_reproduced_just_where_they_follow() -> None:
         assert (target, "logme") not in same
     assert not {pair for pair in same if pair[0] in ("Aircraft", "OxfordIIITPets")}
     assert ("DTD", "nce") not in same
+
+
+def test_intervals_of_means_hold_where_a_score_misjudges_the_same_sources_everywhere() -> None:
+    def table(rng: np.random.Generator, n_targets: int, n_sources: int) -> Table:
+        accuracy = rng.standard_normal((n_targets, n_sources))
+        error = rng.standard_normal(n_sources)  # of each source, on all targets
+        names = tuple(map(str, range(n_targets))), tuple(map(str, range(n_sources)))
+        return Table(*names, accuracy + error, {"s": accuracy})
+
+    def mean(found: Evaluation) -> Any:
+        one = next(row for row in found.orders if row.target is None and row.order == "s")
+        return one.measures["kendall"]
+
+    truth = mean(evaluate_table(table(np.random.default_rng(99), 40, 1000), n_bootstrap=1)).value
+    hits = []
+    for trial in range(80):
+        found = mean(evaluate_table(table(np.random.default_rng(trial), 12, 40), n_bootstrap=150))
+        hits.append(found.low <= truth <= found.high)
+    assert np.mean(hits) >= 0.8

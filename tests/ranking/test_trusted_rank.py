@@ -195,3 +195,34 @@ def test_a_dry_run_computes_nothing_and_knows_what_is_there(picture_folder: Path
     assert ranking.standings
     after = {one.source: one for one in plan(target, [EDGES])}
     assert after[EDGES].cached == 18
+
+
+@pytest.mark.parametrize("scorer", ["lfc", "transrate"])
+def test_a_scorer_that_would_have_no_say_orders_where_it_is_the_only_one(
+    scorer: str, picture_folder: Path, tiny_models: str
+) -> None:
+    """Its values are not comparable across these widths, and that is all there is."""
+    ranking = ts.rank(f"imagefolder:{picture_folder}", [EDGES, DEEP], scorers=[scorer], layers="last", store=False)
+    assert ranking.fusion is not None
+    assert ranking.fusion.weights == {scorer: 1.0}
+    values = [c.scores[scorer].value for c in ranking.best()]
+    assert values == sorted(values, reverse=True)
+
+
+def test_an_accuracy_of_a_source_that_is_not_ranked_is_refused(picture_folder: Path, tiny_models: str) -> None:
+    with pytest.raises(SourceError, match="source_accuracy names python:tiny_models:deep; ranked are"):
+        ts.rank(f"imagefolder:{picture_folder}", [EDGES], source_accuracy={DEEP: 0.4})
+
+
+def test_a_dry_run_takes_named_layers_that_the_raw_input_lacks(picture_folder: Path, tiny_models: str) -> None:
+    found = {one.source: one for one in plan(f"imagefolder:{picture_folder}", [DEEP], layers=["0"], twins=False)}
+    assert not any(one.note for one in found.values())
+    assert found["raw:image"].passes == found[DEEP].passes == 18
+
+
+def test_the_time_of_training_both_is_that_of_a_whole_confirmation() -> None:
+    from transferscope.confirm import Recipe
+    from transferscope.ranking.separate import EPOCHS
+
+    recipe = Recipe()
+    assert (len(recipe.learning_rates) + recipe.n_seeds - 1) * recipe.epochs == EPOCHS

@@ -75,6 +75,12 @@ def test_ties_are_told_as_a_set_with_chances_and_what_would_separate_them(judged
     assert decide(judged).tied == ("b",)
 
 
+def test_labels_that_are_there_already_are_not_asked_for(judged: Ranking) -> None:
+    enough = replace(judged, separations=(replace(judged.separations[0], n_needed=300),))
+    assert "labelled training" not in notes(enough)
+    assert "training both with 700 test samples" in notes(enough)
+
+
 def test_a_sure_winner_is_told_with_its_chance_alone(judged: Ranking) -> None:
     sure = replace(judged, standings=(standing("a", 0.97, (1, 1), True), standing("b", 0.03, (2, 2), False)))
     assert "The chance that it is the best of those ranked is 97 %" in notes(sure)

@@ -35,13 +35,14 @@ def evaluate(
 
     if bool(results) == bool(scores or truth):
         raise ResultError("give either saved results, or --scores and --truth; expected one of the two.")
+    ks = tuple(k or (1, 3, 5))
     if scores or truth:
-        evaluation = _of_tables(scores or truth, truth or scores, tuple(k or (1, 3, 5)), seed)
+        evaluation = _of_tables(scores or truth, truth or scores, ks, seed)
     else:
         loaded = [load_result(path) for path in results or []]
         rankings = [result for result in loaded if isinstance(result, Ranking)]
         truths = [result for result in loaded if isinstance(result, Truth)]
-        evaluation = measure_agreement(rankings, truths, seed=seed, command=command_line())
+        evaluation = measure_agreement(rankings, truths, k=ks, seed=seed, command=command_line())
     if per_target and not as_json:
         print_targets(evaluation)
     finish(evaluation, out, as_json)

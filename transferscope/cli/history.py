@@ -35,6 +35,10 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List what is known, newest last."""
+    from ..errors import ResultError
+
+    if context.invoked_subcommand and any((target, source, scores, store, as_json)):
+        raise ResultError(f"give options after `history {context.invoked_subcommand}`, not before it.")
     if context.invoked_subcommand is None:
         list_rows(target, source, scores, store, as_json)
 

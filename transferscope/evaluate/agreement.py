@@ -25,6 +25,7 @@ def evaluate(
     ranking: Ranking | Sequence[Ranking],
     truth: Truth | Sequence[Truth],
     *,
+    k: Sequence[int] = (1, 3, 5),
     level: float = 0.9,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -39,6 +40,8 @@ def evaluate(
     ----------
     ranking, truth : one or several
         Of the same targets; several truths of one target (one per strategy, say) are put together.
+    k : sequence of int
+        Of the measures at k in `orders`; see `evaluate_table`.
     level : float, default=0.9
         Of the percentile bootstrap intervals over sources.
     n_bootstrap, seed : int
@@ -80,7 +83,7 @@ def evaluate(
                 agreements.append(_agreement(one, strategy, scorer, confirmed, level, n_bootstrap, seed))
     if not agreements:
         raise ResultError("every truth has one source only; an order needs two: confirm more of the ranking (--top).")
-    averaged = evaluate_table(table_of(rankings, truths), level=level, n_bootstrap=n_bootstrap, seed=seed)
+    averaged = evaluate_table(table_of(rankings, truths), k=k, level=level, n_bootstrap=n_bootstrap, seed=seed)
     seconds = {"evaluate": time.perf_counter() - started}
     stamp = make_stamp(command, seed=seed, device="cpu", seconds=seconds)
     notes = (*averaged.notes, *_mixed(rankings, truths))

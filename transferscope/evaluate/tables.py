@@ -46,7 +46,9 @@ def evaluate_table(
         Of regret, relative accuracy and recall at k. "best_in_top_k" is whether a best source is among the k first of
         the order; "top_1_among_k_best" whether the first of the order is among the k best sources.
     level : float, default=0.9
-        Of the percentile bootstrap intervals: over the sources of a target, and for means over targets and sources.
+        Of the percentile bootstrap intervals: over the sources of a target, and for means over targets and sources. A
+        draw has the same sources on every target, since a score that misjudges one does so everywhere (Owen, "The
+        pigeonhole bootstrap", Annals of Applied Statistics 2007).
     n_bootstrap, seed : int
         Orders share their draws, so that their differences are paired.
     command : str
@@ -70,9 +72,9 @@ def evaluate_table(
     draws: dict[str, dict[str, dict[str, Array]]] = {}  # order, target, measure
     found: list[OrderScore] = []
     notes: list[str] = []
+    counts = _draw_counts(rng, len(table.sources), n_bootstrap)
     for row, target in enumerate(table.targets):
         known = np.isfinite(table.accuracy[row])
-        counts = _draw_counts(rng, int(known.sum()), n_bootstrap)
         for name, values in orders.items():
             both = known & np.isfinite(values[row])
             if both.sum() < 2:
@@ -82,7 +84,7 @@ def evaluate_table(
                     f"{name} on {target}: {int(known.sum() - both.sum())} source(s) have an accuracy and no score."
                 )
             pair = values[row, both], table.accuracy[row, both]
-            measured = resample(*pair, counts[:, both[known]], k)
+            measured = resample(*pair, counts[:, both], k)
             for what, value in exact_at_k(*pair, k).items():
                 measured[what][0] = value
             draws.setdefault(name, {})[target] = measured

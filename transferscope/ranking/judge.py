@@ -103,7 +103,7 @@ def judge(
     if not is_source.any():
         return Judgement({}, (), (), None, ())
     priors = static_prior(past.table) if past.table else {}
-    fusion = _fusion(ranked, scorers, past.table, priors) if ordered_by == CONSENSUS else None
+    fusion = _fusion(ranked, scorers, by, past.table, priors) if ordered_by == CONSENSUS else None
     taking = [name for name in fusion.weights if name != HISTORY] if fusion else []
     measured = {name: _measured(ranked, name) for name in dict.fromkeys([by, *taking])}
     draws = draw_together(measured, seed=seed)
@@ -150,9 +150,9 @@ def place(order: Mapping[str, float], candidate: Candidate, by: str) -> tuple[ob
 
 
 def _fusion(
-    ranked: Sequence[Candidate], scorers: Sequence[str], table: Table | None, priors: Mapping[str, Prior]
+    ranked: Sequence[Candidate], scorers: Sequence[str], by: str, table: Table | None, priors: Mapping[str, Prior]
 ) -> Fusion:
-    """Which scorers have a say, and how much."""
+    """Which scorers have a say, and how much; if none would, the one that picked the layers has."""
     same_width = len({c.n_features for c in ranked}) == 1
     left_out: dict[str, str] = {}
     for name in scorers:
@@ -164,6 +164,7 @@ def _fusion(
             left_out[name] = "fewer than two sources have a value"
         elif not same_width and not (name in SCORERS and SCORERS[name].comparable_across_widths):
             left_out[name] = "not comparable across feature widths"
+    left_out = {name: why for name, why in left_out.items() if name != by or len(left_out) < len(scorers)}
     taking = [name for name in scorers if name not in left_out]
     if table is None:
         return Fusion(default_weights(taking), left_out, 0, {})

@@ -140,6 +140,8 @@ def rank(
     specs = check_names(sources, names, rank_by)
     single, combined = expand(names, rank_by)
     asked = Asked.of(layers, pooling, adapters)
+    if strangers := set(source_accuracy or {}) - set(specs):
+        raise SourceError(f"source_accuracy names {', '.join(sorted(strangers))}; ranked are {', '.join(specs)}.")
     history = Store.given(store)
     spending = Budget.parse(budget) if isinstance(budget, str) else budget
     target = load_target(target)

@@ -14,7 +14,7 @@ from .paired import gain, scored
 
 MOST = 5  # rivals of the first that are told
 SENSIBLE = 100  # times the samples at hand: more labels than that are no advice
-TRAININGS = 2 * 10  # epochs of one confirmation: two seeds of at most ten
+EPOCHS = (3 + 1) * 10  # of one confirmation: three learning rates and a second seed at the best, of at most ten each
 
 
 def separations(
@@ -83,4 +83,4 @@ def _test_samples(best: Mapping[str, Candidate], first: str, second: str, by: st
 def _seconds(first: Cost | None, second: Cost | None) -> float | None:
     if first is None or second is None or first.tuning_seconds is None or second.tuning_seconds is None:
         return None
-    return TRAININGS * (first.tuning_seconds + second.tuning_seconds)
+    return EPOCHS * (first.tuning_seconds + second.tuning_seconds)

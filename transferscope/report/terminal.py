@@ -29,7 +29,7 @@ def ranking_table(ranking: Ranking) -> Table:
     chances = {standing.source: chance(standing.p_best) for standing in ranking.standings}
     table = new_table(f"{shorten(ranking.target.name, 60)}: best layer of each source")
     table.add_column("", justify="right")
-    table.add_column("source", overflow="fold", min_width=24)
+    table.add_column("source", overflow="fold", min_width=22)
     table.add_column("", no_wrap=True)
     table.add_column("layer", overflow="fold", max_width=14)
     table.add_column(_fold(f"{ranking.rank_by} {_arrow(ranking)}"), justify="right", no_wrap=True)
@@ -57,7 +57,7 @@ def truth_table(truth: Truth) -> Table:
     """Measured accuracies, highest first; controls are dim."""
     [study], _ = gather(truth)
     table = new_table(f"{shorten(truth.target.name, 60)}: accuracy on {noun(truth.split.n_test, 'test sample')}")
-    table.add_column("source", overflow="fold", min_width=24)
+    table.add_column("source", overflow="fold", min_width=22)
     table.add_column("strategy", overflow="fold")
     table.add_column("layer", overflow="fold", max_width=18)
     table.add_column("accuracy", justify="right", no_wrap=True)
@@ -87,7 +87,7 @@ def study_table(study: Study, ranking: Ranking) -> Table:
     tested = f", accuracy on {noun(study.split.n_test, 'test sample')}" if strategies else ""
     table = new_table(f"{shorten(study.target.name, 50)}: {shorten(ranking.rank_by, 20)}{tested}")
     table.add_column("", justify="right")
-    table.add_column("source", overflow="fold", min_width=24)
+    table.add_column("source", overflow="fold", min_width=22)
     table.add_column("", no_wrap=True)
     table.add_column(_fold(f"{ranking.rank_by} {_arrow(ranking)}"), justify="right", no_wrap=True)
     for strategy in strategies:

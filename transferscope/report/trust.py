@@ -94,7 +94,7 @@ def _separation(found: Separation, by: str) -> str:
     """What would tell the first two apart."""
     gain = with_error(abs(found.gain), found.standard_error)
     ways = []
-    if found.n_needed is not None:
+    if found.n_needed is not None and found.n_needed > found.n_samples:
         ways.append(f"about {noun(found.n_needed, 'labelled training sample')} in place of {found.n_samples}")
     if found.n_test is not None:
         took = "" if found.seconds is None else f", about {duration(found.seconds)} here"

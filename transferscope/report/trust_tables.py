@@ -84,7 +84,7 @@ def _costs(ranking: Ranking) -> Table:
             (
                 clean(cost.source),
                 milliseconds(cost.latency),
-                MISSING if cost.throughput is None else f"{cost.throughput:.3g}",
+                large(cost.throughput),
                 large(cost.n_parameters),
                 large(cost.flops),
                 MISSING if cost.tuning_bytes is None else f"{cost.tuning_bytes / 2**30:.2g}{NBSP}GiB",
