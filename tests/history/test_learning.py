@@ -16,7 +16,7 @@ from transferscope.evaluate.read import read_table
 from transferscope.evaluate.table import Table
 from transferscope.evaluate.tables import static_order
 from transferscope.history.conformal import predict_accuracy
-from transferscope.history.fuse import HISTORY, default_weights, fuse
+from transferscope.history.fuse import HISTORY, default_weights, fuse, normal_scores
 from transferscope.history.prior import static_prior
 from transferscope.history.weights import learn_weights
 
@@ -53,7 +53,7 @@ def test_a_consensus_reads_ranks_alone(first: list[float], second: list[float], 
     turn = [2, 0, 3, 1]
     np.testing.assert_allclose(fuse({k: v[turn] for k, v in orders.items()}, weights), found[turn], atol=1e-12)
     same = fuse({**orders, "flat": np.ones(4)}, {**weights, "flat": 1.0})
-    np.testing.assert_allclose(same, found / 2, atol=1e-12)
+    np.testing.assert_allclose(same, found, atol=1e-12)
 
 
 @settings(deadline=None)
@@ -71,6 +71,40 @@ def test_a_missing_scorer_neither_punishes_nor_favours() -> None:
     assert found[1] == pytest.approx(0.0)
     unknown = fuse({"a": np.array([np.nan, 1.0, 2.0])}, {"a": 1.0})
     assert np.isnan(unknown[0])
+
+
+def test_a_scorer_of_some_sources_orders_these_and_leaves_their_place_among_the_others() -> None:
+    orders = {
+        "all": np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0]),
+        "best two": np.array([1.0, 2.0, np.nan, np.nan, np.nan, np.nan]),
+    }
+    alone = fuse({"all": orders["all"]}, {"all": 1.0})
+    found = fuse(orders, {"all": 0.5, "best two": 0.5})
+    assert found[:2].mean() == pytest.approx(alone[:2].mean())
+    assert found[:2].min() > found[2:].max()
+    assert found[0] - found[1] < alone[0] - alone[1]
+    np.testing.assert_allclose(found[2:], alone[2:], atol=1e-9)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_levels_solve_the_least_squares_they_state(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    orders = {name: rng.standard_normal(7) for name in "abc"}
+    orders["b"][rng.permutation(7)[:3]] = np.nan
+    orders["c"][rng.permutation(7)[:4]] = np.nan
+    weights = dict(zip("abc", rng.dirichlet(np.ones(3)), strict=True))
+    rows, goals = [], []
+    for place, name in enumerate("abc"):
+        for source, z in enumerate(normal_scores(orders[name])):
+            if np.isfinite(z):
+                row = np.zeros(10)
+                row[source] = row[7 + place] = 1.0
+                rows.append(np.sqrt(weights[name]) * row)
+                goals.append(np.sqrt(weights[name]) * z)
+    fitted = np.linalg.lstsq(np.array(rows), np.array(goals), rcond=None)[0][:7]
+    found = fuse(orders, weights)
+    np.testing.assert_allclose(found - found.mean(), fitted - fitted.mean(), atol=1e-8)
 
 
 def test_draws_are_fused_at_once() -> None:

@@ -32,9 +32,9 @@ class Table:
     scores: Mapping[str, Array] = field(default_factory=dict)
     seconds: Array | None = None
 
-    def without(self, target: str) -> Table:
-        """The table without one target's row: what may be known before that target is seen."""
-        keep = [place for place, name in enumerate(self.targets) if name != target]
+    def without(self, *targets: str) -> Table:
+        """The table without some targets' rows: what may be known before these are seen."""
+        keep = [place for place, name in enumerate(self.targets) if name not in targets]
         return Table(
             tuple(self.targets[place] for place in keep),
             self.sources,

@@ -55,17 +55,19 @@ def predict_accuracy(
     n_targets = len(cases)
     if n_targets / (n_targets + 1) < level:
         return {}
-    designs = [_design(table, row, known, by) for row, known in cases]
     errors, masses = [], []
-    for place, (inputs, measured) in enumerate(designs):
-        rest = [pair for number, pair in enumerate(designs) if number != place]
-        errors.append(np.abs(measured - inputs @ _fit(rest)))
+    for place, (row, known) in enumerate(cases):
+        rest = table.without(table.targets[row])  # its priors have not seen the target either
+        others = [other for number, other in enumerate(cases) if number != place]
+        fitted = _fit([_design(rest, at - (at > row), measured, by) for at, measured in others])
+        inputs, measured = _design(table, row, known, by)
+        errors.append(np.abs(measured - inputs @ fitted))
         masses.append(np.full(len(measured), 1 / ((n_targets + 1) * len(measured))))
     error, mass = np.concatenate(errors), np.concatenate(masses)
     order = np.argsort(error)
     reach = int(np.searchsorted(np.cumsum(mass[order]), level - 1e-12))
     half = float(error[order[min(reach, len(error) - 1)]])
-    weights, priors = _fit(designs), static_prior(table)
+    weights, priors = _fit([_design(table, row, known, by) for row, known in cases]), static_prior(table)
     found = {}
     for name, value in values.items():
         effect = priors[name].mean if name in priors else 0.0

@@ -50,9 +50,12 @@ def normal_scores(values: Array) -> Array:
 
 
 def fuse(values: Mapping[str, Array], weights: Mapping[str, float | Array], prior: Array | None = None) -> Array:
-    """Weighted mean of the normal scores that sources get from each scorer.
+    r"""Weighted mean of the normal scores that sources get from each scorer, each on a level of its own.
 
     Ranks are of the compared sources only, so that a scorer's scale, outliers and monotone distortions do not matter.
+    A scorer that knows only some sources ranks these, and says nothing of how they stand beside the others: scores
+    follow :math:`z_{si} = u_i + b_s`, and sources :math:`u` and levels :math:`b` are the weighted least-squares fit.
+    Where every scorer knows every source all levels are 0, and :math:`u` is the plain weighted mean.
 
     Parameters
     ----------
@@ -66,8 +69,8 @@ def fuse(values: Mapping[str, Array], weights: Mapping[str, float | Array], prio
     Returns
     -------
     ndarray of shape (..., n_sources)
-        Higher is better, about -2 to 2. The mean is over the scorers that know the source, so that a missing one
-        neither punishes nor favours it; NaN where none does. A scorer under which all are equal adds 0 to all.
+        Higher is better, about -2 to 2; NaN where no scorer knows the source. A scorer under which all are equal has
+        no say, unless none has: then all are 0.
 
     References
     ----------
@@ -80,11 +83,35 @@ def fuse(values: Mapping[str, Array], weights: Mapping[str, float | Array], prio
     if prior is not None and np.any(weights.get(HISTORY, 0)):
         parts[HISTORY] = np.asarray(prior, dtype=np.float64)
     shapes = [shape for name, array in parts.items() for shape in (array.shape, np.shape(weights[name]))]
-    shape = np.broadcast_shapes(*shapes) if parts else np.shape(next(iter(values.values())))
-    total, mass = np.zeros(shape), np.zeros(shape)
-    for name, array in parts.items():
-        scores = normal_scores(array)
-        known = np.isfinite(scores)
-        total += np.where(known, weights[name] * np.where(known, scores, 0.0), 0.0)
-        mass += np.where(known, weights[name], 0.0)
-    return np.divide(total, mass, out=np.full(shape, np.nan), where=mass > 0)
+    if not parts:
+        return np.full(np.shape(next(iter(values.values()))), np.nan)
+    shape = np.broadcast_shapes(*shapes)
+    scores = np.stack([np.broadcast_to(normal_scores(array), shape) for array in parts.values()], axis=-2)
+    known = np.isfinite(scores)
+    told = known & np.any(np.where(known, scores, 0.0) != 0.0, axis=-1, keepdims=True)
+    shares = np.stack([np.broadcast_to(weights[name], (*shape[:-1], 1)) for name in parts], axis=-2)
+    mass = shares * told
+    z = np.where(told, scores, 0.0)
+    partial = told.any(axis=-1) & ~told.all(axis=-1)
+    levels = _levels(z, mass) if partial.any() else 0.0
+    total = mass.sum(axis=-2)
+    found = np.divide((mass * (z - levels)).sum(axis=-2), total, out=np.full(shape, np.nan), where=total > 0)
+    return np.where(np.isnan(found) & known.any(axis=-2), 0.0, found)
+
+
+def _levels(z: Array, mass: Array) -> Array:
+    """Each scorer's level, (..., n_scorers, 1), from the normal equations in which the sources are eliminated.
+
+    They leave a common shift open: the scorer that knows most sources has level 0. Scorers that share no source cannot
+    be compared; the pseudo-inverse leaves the mean level of each such group at 0 but for that shift.
+    """
+    total = mass.sum(axis=-2, keepdims=True)
+    share = np.divide(mass, total, out=np.zeros_like(mass), where=total > 0)
+    means = (share * z).sum(axis=-2, keepdims=True)
+    apart = -mass @ np.swapaxes(share, -1, -2)
+    places = np.arange(mass.shape[-2])
+    apart[..., places, places] += mass.sum(axis=-1)
+    goal = (mass * (z - means)).sum(axis=-1, keepdims=True)
+    levels = np.asarray(np.linalg.pinv(apart, hermitian=True, rcond=1e-9) @ goal)
+    widest = (mass > 0).sum(axis=-1, keepdims=True).argmax(axis=-2, keepdims=True)
+    return levels - np.take_along_axis(levels, widest, axis=-2)

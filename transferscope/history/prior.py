@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ..evaluate.table import Table
 
 Array = NDArray[np.float64]
-ROUNDS = 50
+ROUNDS = 200  # at most
+SETTLED = 1e-6  # change of an effect, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,12 @@ def _effects(scores: Array, known: NDArray[np.bool_]) -> tuple[Array, float, flo
     for _ in range(ROUNDS):
         levels = np.where(known, scores - effects, 0.0).sum(axis=1) / per_target
         sums = np.where(known, scores - levels[:, None], 0.0).sum(axis=0)
-        effects = sums * between / (within + counts * between)
+        before, effects = effects, sums * between / (within + counts * between)
         seen = counts > 0
         posterior = within * between / (within + counts * between)
         residual = np.where(known, scores - levels[:, None] - effects, 0.0)
         between = max(float((effects**2 + posterior)[seen].mean()), 1e-6)
         within = max(float((np.square(residual).sum() + (counts * posterior)[seen].sum()) / known.sum()), 1e-6)
+        if np.abs(effects - before).max() < SETTLED:
+            break
     return effects, between, within

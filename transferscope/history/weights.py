@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ Array = NDArray[np.float64]
 STRENGTHS = (np.inf, 30.0, 10.0, 3.0, 1.0, 0.3)  # of the pull towards the default weights, strongest first
 FEWEST = 3  # sources of a target, and targets, from which anything is learned
 FOLDS = 10  # of targets left out together, where there are more
+INNER_FOLDS = 5  # of those on which the pull's strength is chosen
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,13 @@ class _Case:
     accuracy: Array  # (n_sources,)
     orders: Mapping[str, Array]  # by scorer, and the prior from the other targets
 
+    @cached_property
+    def ranks(self) -> tuple[Mapping[str, Array], Array]:
+        """Normal scores of the orders, 0 where they say nothing, and of the accuracies; the target counts as one."""
+        size = np.sqrt(len(self.accuracy))
+        scores = {name: np.nan_to_num(normal_scores(order)) / size for name, order in self.orders.items()}
+        return scores, normal_scores(self.accuracy) / size
+
 
 def learn_weights(table: Table, scorers: Sequence[str]) -> Learned:
     """Ridge regression of accuracies on scorers' ranks within targets, pulled towards the default weights.
@@ -69,15 +78,19 @@ def learn_weights(table: Table, scorers: Sequence[str]) -> Learned:
     if len(cases) < FEWEST:
         return Learned(default_weights(scorers, history=with_history), 0, {})
     names = (*scorers, HISTORY)
-    strength = _choose(cases, names)
-    found = _fit(cases, names, strength)
-    return Learned(found, len(cases), _validate(cases, names))
+    found = _fit(cases, names, _choose(table, scorers))
+    return Learned(found, len(cases), _validate(table, scorers))
 
 
-def _cases(table: Table, scorers: Sequence[str]) -> list[_Case]:
-    """Targets with accuracies and at least one scorer of enough sources."""
+def _cases(table: Table, scorers: Sequence[str], targets: Sequence[str] | None = None) -> list[_Case]:
+    """Targets (default: all) with accuracies and at least one scorer of enough sources.
+
+    The prior of each is from the other targets of the table.
+    """
     cases = []
     for row, target in enumerate(table.targets):
+        if targets is not None and target not in targets:
+            continue
         measured = np.isfinite(table.accuracy[row])
         orders = {name: table.scores[name][row, measured] for name in scorers if name in table.scores}
         orders = {name: order for name, order in orders.items() if np.isfinite(order).sum() >= FEWEST}
@@ -98,13 +111,11 @@ def _fit(cases: Sequence[_Case], names: Sequence[str], strength: float) -> dict[
     default = np.array([start[name] for name in names])
     if np.isinf(strength):
         return dict(zip(names, default.tolist(), strict=True))
-    rows, goals = [], []
-    for case in cases:
-        columns = [normal_scores(case.orders.get(name, np.full(len(case.accuracy), np.nan))) for name in names]
-        size = np.sqrt(len(case.accuracy))
-        rows.append(np.nan_to_num(np.stack(columns, axis=1)) / size)
-        goals.append(normal_scores(case.accuracy) / size)
-    design, goal = np.concatenate(rows), np.concatenate(goals)
+    ranks = [case.ranks for case in cases]
+    design = np.concatenate(
+        [np.stack([scores.get(name, np.zeros(len(goal))) for name in names], axis=1) for scores, goal in ranks]
+    )
+    goal = np.concatenate([goal for _, goal in ranks])
     middle = design @ default
     slope = max(float(middle @ goal / max(middle @ middle, 1e-12)), 0.0)
     pull = np.sqrt(strength) * np.eye(len(names))
@@ -113,37 +124,59 @@ def _fit(cases: Sequence[_Case], names: Sequence[str], strength: float) -> dict[
     return dict(zip(names, (weights / total if total > 0 else default).tolist(), strict=True))
 
 
-def _choose(cases: Sequence[_Case], names: Sequence[str]) -> float:
+def _choose(table: Table, scorers: Sequence[str]) -> float:
     """The strength that does best on targets left out; the strongest among equals."""
-    if len(cases) <= FEWEST:
+    names = (*scorers, HISTORY)
+    if len(_cases(table, scorers)) <= FEWEST:
         return STRENGTHS[0]
     taus = [
-        np.mean([_tau(case, _fit(rest, names, strength)) for rest, held in _left_out(cases) for case in held])
-        for strength in STRENGTHS
+        [_tau(case, _fit(rest, names, strength)) for strength in STRENGTHS]
+        for rest, held in _left_out(table, scorers, INNER_FOLDS)
+        for case in held
     ]
-    return STRENGTHS[int(np.argmax(taus))]
+    return STRENGTHS[int(np.argmax(np.mean(taus, axis=0)))]
 
 
-def _validate(cases: Sequence[_Case], names: Sequence[str]) -> dict[str, float]:
-    """Mean weighted Kendall tau of every order on targets left out: strength and weights never saw them."""
+def _validate(table: Table, scorers: Sequence[str]) -> dict[str, float]:
+    """Mean weighted Kendall tau of every order on targets left out.
+
+    Neither weights nor strength nor the priors they were learned from have seen the target.
+    """
+    names = (*scorers, HISTORY)
     found: dict[str, list[float]] = {}
-    default = _fit(cases, names, np.inf)
-    for rest, held in _left_out(cases):
-        learned = _fit(rest, names, _choose(rest, names)) if len(rest) >= FEWEST else default
-        for case in held:
+    for fold in _folds(table, scorers, FOLDS):
+        rest = table.without(*fold)
+        cases = _cases(rest, scorers)
+        learned = _fit(cases, names, _choose(rest, scorers) if len(cases) >= FEWEST else np.inf)
+        for case in _held(table, fold, scorers):
             found.setdefault("learned", []).append(_tau(case, learned))
-            found.setdefault("default", []).append(_tau(case, default))
+            found.setdefault("default", []).append(_tau(case, _fit([], names, np.inf)))
             for name in case.orders:
                 found.setdefault(name, []).append(_tau(case, {name: 1.0}))
     return {name: float(np.mean(taus)) for name, taus in found.items()}
 
 
-def _left_out(cases: Sequence[_Case]) -> Iterator[tuple[list[_Case], list[_Case]]]:
-    """Some targets held out and the rest, each once."""
-    folds = min(FOLDS, len(cases))
+def _folds(table: Table, scorers: Sequence[str], most: int) -> Iterator[tuple[str, ...]]:
+    """Targets that are left out together, each once."""
+    usable = [target for target in table.targets if _cases(table, scorers, [target])]
+    folds = min(most, len(usable))
     for fold in range(folds):
-        held = list(cases[fold::folds])
-        yield [case for place, case in enumerate(cases) if place % folds != fold], held
+        yield tuple(usable[fold::folds])
+
+
+def _held(table: Table, fold: Sequence[str], scorers: Sequence[str]) -> list[_Case]:
+    """Targets left out, each with the prior from those that were not."""
+    found = []
+    for target in fold:
+        others = [name for name in fold if name != target]
+        found += _cases(table.without(*others), scorers, [target])
+    return found
+
+
+def _left_out(table: Table, scorers: Sequence[str], most: int) -> Iterator[tuple[list[_Case], list[_Case]]]:
+    """The cases of the targets that stay, and those of the targets left out."""
+    for fold in _folds(table, scorers, most):
+        yield _cases(table.without(*fold), scorers), _held(table, fold, scorers)
 
 
 def _tau(case: _Case, weights: Mapping[str, float]) -> float:
