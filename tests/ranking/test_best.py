@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from transferscope.ranking.best import Measured, draw_together, standings
+from transferscope.ranking.best import Measured, draw_together, moderated, standings
 from transferscope.scorers.score import score
 from transferscope.trust import Standing
 
@@ -64,10 +64,10 @@ def test_coverage_over_many_settings() -> None:
     }  # fmt: skip
     for cell, (held, ranked) in cells.items():
         print(cell, f"best set {held:.3f}, ranks {ranked:.3f}")
-        assert held >= 0.83, cell
-        assert ranked >= 0.86, cell
+        assert held >= 0.85, cell
+        assert ranked >= 0.9, cell
     usual = [held for (n, spread, _), (held, _) in cells.items() if n >= 5 and spread <= 1]
-    assert 0.85 <= np.mean(usual) <= 0.95
+    assert 0.87 <= np.mean(usual) <= 0.95
 
 
 def features(rng: np.random.Generator, labels: Array, strengths: Array) -> list[Array]:
@@ -95,6 +95,36 @@ def test_best_sets_of_real_scores_hold_the_truly_best_source() -> None:
             np.array([one.standard_error for one in found], dtype=float),
         )
         best = f"{int(np.argmax(truth)):02d}"
+        held.append(next(one.in_best_set for one in stand(measured, trial) if one.source == best))
+    assert np.mean(held) >= 0.85, np.mean(held)
+
+
+def test_errors_that_differ_by_chance_are_made_equal_and_others_kept() -> None:
+    rng = np.random.default_rng(0)
+    chance = np.sqrt(rng.chisquare(9, 400) / 9)
+    found = moderated(chance, 9)
+    assert np.ptp(found) < 0.1
+    assert found.mean() == pytest.approx(1.0, rel=0.1)
+    apart = np.geomspace(0.001, 1000, 400) * chance
+    np.testing.assert_allclose(moderated(apart, 9)[200:], apart[200:], rtol=0.15)
+    np.testing.assert_allclose(moderated(7 * chance, 9), 7 * found)
+    assert list(moderated(np.array([0.0, 1.0]), 9)) == [0.0, 1.0]
+
+
+def test_best_sets_hold_where_there_is_next_to_no_signal() -> None:
+    """Some sources read as 0 and others as 0.5, by how strongly the ridge was chosen to shrink."""
+    held = []
+    for trial in range(60):
+        rng = np.random.default_rng(trial)
+        strengths = rng.normal(0.0, 0.05, 8)
+        few = np.repeat([0.0, 1.0], 50)
+        found = [score(x, few.astype(int), ["ridge_loo"])["ridge_loo"] for x in features(rng, few, strengths)]
+        measured = Measured(
+            np.array([one.value for one in found], dtype=float),
+            np.array([one.left_out for one in found]),
+            np.array([one.standard_error for one in found], dtype=float),
+        ).at_least(0.5, np.full(8, 100))
+        best = f"{int(np.abs(strengths).argmax()):02d}"
         held.append(next(one.in_best_set for one in stand(measured, trial) if one.source == best))
     assert np.mean(held) >= 0.85, np.mean(held)
 

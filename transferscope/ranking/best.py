@@ -39,10 +39,20 @@ class Measured:
         """Sources with a value and its noise."""
         return np.isfinite(self.values) & np.isfinite(self.standard_errors)
 
+    def at_least(self, chance: float, n_samples: Array) -> Measured:
+        r"""Accuracies with those below chance at chance, known as well as n samples tell: :math:`\sqrt{p(1-p)/n}`.
+
+        Leave-one-out accuracies far below chance say nothing but that there is no signal: a left-out sample's own
+        class is rarer among the others.
+        """
+        values = np.maximum(self.values, chance)
+        floor = np.sqrt(values * (1 - values) / n_samples)
+        return Measured(values, self.left_out, np.maximum(self.standard_errors, floor))
+
     def covariance(self) -> tuple[Array, float]:
         r"""Of the noise of the known sources, and its degrees of freedom.
 
-        Variances are the squared standard errors. Correlations come from the blocks (pseudo-values of the jackknife),
+        Variances are the squared standard errors, each drawn towards those of the other sources. Correlations come from the blocks (pseudo-values of the jackknife),
         shrunk towards their mean by as much as their scatter is that of chance: with ten blocks a correlation is known
         to about :math:`(1 - \rho^2)/3`, and the matrix of more sources than blocks would be singular.
         """
@@ -51,6 +61,7 @@ class Measured:
         identity = np.eye(n)
         if n_blocks < 3 or not np.isfinite(rows).all() or n < 2:
             return identity * errors**2, np.inf
+        errors = moderated(errors, n_blocks - 1)
         centred = rows - rows.mean(axis=1, keepdims=True)
         size = np.linalg.norm(centred, axis=1, keepdims=True)
         units = np.divide(centred, size, out=np.zeros_like(centred), where=size > 0)
@@ -63,6 +74,44 @@ class Measured:
         shrunk = keep * found + (1 - keep) * middle
         np.fill_diagonal(shrunk, 1.0)
         return shrunk * np.outer(errors, errors), n_blocks - 1
+
+
+def moderated(standard_errors: Array, freedom: int) -> Array:
+    r"""Standard errors known from few blocks, drawn towards what is usual among the sources.
+
+    Variances are taken as :math:`\sigma_i^2 \sim d_0 s_0^2 / \chi^2_{d_0}` over sources; :math:`s_0` and :math:`d_0` are
+    fitted to the mean and variance of their logarithms. Where these scatter as chance alone would have it, all get
+    the same. Else the luckiest source, whose error happens to look small, would be taken for surely the best.
+
+    Parameters
+    ----------
+    standard_errors : ndarray of shape (n_sources,)
+    freedom : int
+        Degrees of freedom of each.
+
+    Returns
+    -------
+    ndarray of shape (n_sources,)
+        As given where one is 0: such a score is not noisy.
+
+    References
+    ----------
+    Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression", Statistical Applications
+    in Genetics and Molecular Biology 2004.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import digamma, polygamma
+
+    if len(standard_errors) < 2 or not (standard_errors > 0).all():
+        return standard_errors
+    half = freedom / 2
+    logs = 2 * np.log(standard_errors) - digamma(half) + np.log(half)
+    excess = float(logs.var(ddof=1) - polygamma(1, half))
+    if excess <= polygamma(1, 1e6):
+        return np.full(len(logs), np.exp(logs.mean() / 2))
+    prior = float(brentq(lambda x: polygamma(1, x) - excess, 1e-6, 1e6))  # half of d_0
+    usual = np.exp(logs.mean() + digamma(prior) - np.log(prior))
+    return np.asarray(np.sqrt((prior * usual + half * standard_errors**2) / (prior + half)))
 
 
 def draw_together(measured: Mapping[str, Measured], *, seed: int, n_draws: int = N_DRAWS) -> dict[str, Array]:

@@ -21,7 +21,7 @@ from .candidates import Plan, Scored, adapter_of, layers_of, score_source
 from .constraints import Constraints, refusal
 from .cost import measure_cost
 from .health import check_candidates, check_target
-from .paired import scored
+from .paired import chance_of, scored
 from .race import LEVEL, losers
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Field:
             passed.append(Stage(self._n_rows(number), tuple(running)))
             seen.append({spec: scored(self.found[spec].best, self.plan.rank_by) for spec in running})
             if racing and number < n_stages:
-                lost = losers(seen, self._n_rows(), n_stages)
+                lost = losers(seen, self._n_rows(), n_stages, chance=self._chance)
                 dropped += lost
                 for one in lost:
                     running.remove(one.source)
@@ -173,6 +173,10 @@ class Field:
 
     def _is_spent(self) -> bool:
         return self.budget is not None and self.budget.exhausted
+
+    @property
+    def _chance(self) -> float:
+        return chance_of(self.plan.target.labels[self.plan.split.train], self.plan.rank_by)
 
     @property
     def candidates(self) -> list[Candidate]:

@@ -23,7 +23,7 @@ from .best import Measured, draw_together, standings
 from .candidates import sort_key
 from .constraints import pareto
 from .controls import measure_controls
-from .paired import scored
+from .paired import chance_of, scored
 from .separate import separations
 
 CONSENSUS = "consensus"
@@ -78,6 +78,7 @@ def judge(
     by: str,
     ordered_by: str,
     scorers: Sequence[str],
+    labels: NDArray[np.int64],
     seed: int,
 ) -> Judgement:
     """Order the sources, each at its best candidate, and say how sure that order is.
@@ -94,6 +95,9 @@ def judge(
         "consensus", or `by`.
     scorers : sequence of str
         That may take part in a consensus.
+    labels : ndarray of shape (n_samples,)
+        Class codes of what was scored. An accuracy below that of always naming the largest class counts as this: in
+        balanced classes a left-out sample's own class is rarer, and no signal reads as 0.
     seed : int
         Of the draws.
     """
@@ -105,7 +109,7 @@ def judge(
     priors = static_prior(past.table) if past.table else {}
     fusion = _fusion(ranked, scorers, by, past.table, priors) if ordered_by == CONSENSUS else None
     taking = [name for name in fusion.weights if name != HISTORY] if fusion else []
-    measured = {name: _measured(ranked, name) for name in dict.fromkeys([by, *taking])}
+    measured = {name: _measured(ranked, name, chance_of(labels, name)) for name in dict.fromkeys([by, *taking])}
     draws = draw_together(measured, seed=seed)
     if fusion:
         prior = _prior(names, priors)
@@ -178,7 +182,7 @@ def _fusion(
     return Fusion(weights, left_out, learned.n_targets, learned.validation)
 
 
-def _measured(ranked: Sequence[Candidate], name: str) -> Measured:
+def _measured(ranked: Sequence[Candidate], name: str, chance: float) -> Measured:
     """One scorer of all candidates, higher is better; NaN where it says nothing."""
     scores = [scored(c, name) for c in ranked]
     sign = next((1.0 if score.higher_is_better else -1.0 for score in scores if score), 1.0)
@@ -192,7 +196,10 @@ def _measured(ranked: Sequence[Candidate], name: str) -> Measured:
     for row, score in enumerate(scores):
         if score and len(score.left_out) == n_blocks:
             left_out[row] = sign * np.array(score.left_out)
-    return Measured(values, left_out, errors)
+    found = Measured(values, left_out, errors)
+    if np.isfinite(chance):
+        return found.at_least(chance, np.array([score.n_samples if score else nan for score in scores]))
+    return found
 
 
 def _drawn_weights(weights: Mapping[str, float], n_draws: int, seed: int) -> dict[str, Array]:

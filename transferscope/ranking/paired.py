@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..choices import NOISE
 from ..results import Candidate, Score
 from ..scorers.jackknife import paired_difference
+from ..scorers.registry import SCORERS
+
+
+def chance_of(labels: NDArray[np.int64], by: str) -> float:
+    """Accuracy of always naming the largest class; minus infinity where `by` is no accuracy."""
+    is_accuracy = by in SCORERS and SCORERS[by].is_accuracy
+    return float(np.bincount(labels).max() / len(labels)) if is_accuracy else -math.inf
 
 
 def scored(candidate: Candidate, by: str) -> Score | None:

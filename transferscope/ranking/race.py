@@ -53,7 +53,12 @@ def stages(labels: NDArray[np.int64], seed: int, *, first: int = FIRST) -> tuple
 
 
 def losers(
-    seen: Sequence[Mapping[str, Score | None]], n_total: int, n_stages: int, *, level: float = LEVEL
+    seen: Sequence[Mapping[str, Score | None]],
+    n_total: int,
+    n_stages: int,
+    *,
+    level: float = LEVEL,
+    chance: float = -math.inf,
 ) -> tuple[Dropped, ...]:
     r"""Sources that can no longer reach the leader, after the newest of several stages.
 
@@ -77,6 +82,9 @@ def losers(
     n_total, n_stages : int
         N, and the number of all stages.
     level : float, default=0.95
+    chance : float, default=-inf
+        Where scores are accuracies, that of always naming the largest class. One below it counts as this, with the
+        noise of this: in balanced classes a left-out sample's class is rarer, and no signal yet reads as 0.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def losers(
     if n_samples >= n_total:
         return ()
     rivals = {name: score for name, score in newest.items() if name != leader and score.n_samples == n_samples}
-    gaps = {name: paired_difference(newest[leader], score) for name, score in rivals.items()}
+    gaps = {name: _gap(newest[leader], score, chance) for name, score in rivals.items()}
     usual = float(np.median([error**2 for _, error in gaps.values()])) if gaps else 0.0
     reach = _reach(n_total / n_samples)
     quantile = _quantile(level, n_stages, 2 * (len(newest[leader].left_out) - 1))
@@ -108,12 +116,22 @@ def losers(
         if before is None or leading is None:
             continue
         gap = sign * difference
-        gained = (sign * paired_difference(leading, before)[0] - gap) / math.log2(n_samples / before.n_samples)
+        gained = (sign * _gap(leading, before, chance)[0] - gap) / math.log2(n_samples / before.n_samples)
         noise = math.sqrt((error**2 + usual) / 2 * (1 - n_samples / n_total + reach**2))
         bound = gap - quantile * noise - reach * max(0.0, gained)
         if bound > 0:
             found.append(Dropped(name, n_samples, leader, float(gap), float(bound)))
     return tuple(found)
+
+
+def _gap(leader: Score, rival: Score, chance: float) -> tuple[float, float]:
+    """Paired difference and its standard error, neither of the two below chance."""
+    difference, error = paired_difference(leader, rival)
+    for score, sign in ((leader, 1.0), (rival, -1.0)):
+        if score.value is not None and score.value < chance:
+            difference += sign * (chance - score.value)
+            error = math.hypot(error, math.sqrt(chance * (1 - chance) / score.n_samples))
+    return difference, error
 
 
 def _reach(factor: float) -> float:

@@ -161,7 +161,10 @@ def rank(
     _require_one(field, specs)
     found = add_combined(field.candidates, combined)
     past = Past.of(history, target, source_accuracy or {})
-    judged = judge(found, field.cards, field.costs, past, by=rank_by, ordered_by=ordered_by, scorers=single, seed=seed)
+    judged = judge(
+        found, field.cards, field.costs, past, by=rank_by, ordered_by=ordered_by, scorers=single,
+        labels=target.labels[split.train], seed=seed,
+    )  # fmt: skip
     discrepancy = measure_discrepancy(source_data or {}, found, field.matrices(), extractor, seed)
     stamp = make_stamp(command, seed=seed, device=device, seconds={"rank": time.perf_counter() - started})
     ranking = _assembled(field, found, judged, ordered_by, (*single, *combined), discrepancy, stamp)
