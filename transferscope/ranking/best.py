@@ -52,9 +52,10 @@ class Measured:
     def covariance(self) -> tuple[Array, float]:
         r"""Of the noise of the known sources, and its degrees of freedom.
 
-        Variances are the squared standard errors, each drawn towards those of the other sources. Correlations come from the blocks (pseudo-values of the jackknife),
-        shrunk towards their mean by as much as their scatter is that of chance: with ten blocks a correlation is known
-        to about :math:`(1 - \rho^2)/3`, and the matrix of more sources than blocks would be singular.
+        Variances are the squared standard errors, each drawn towards those of the other sources (`moderated`).
+        Correlations come from the blocks (pseudo-values of the jackknife), shrunk towards their mean by as much as
+        their scatter is that of chance: with ten blocks a correlation is known to about :math:`(1 - \rho^2)/3`, and
+        the matrix of more sources than blocks would be singular.
         """
         rows, errors = self.left_out[self.known], self.standard_errors[self.known]
         n, n_blocks = rows.shape
@@ -79,9 +80,9 @@ class Measured:
 def moderated(standard_errors: Array, freedom: int) -> Array:
     r"""Standard errors known from few blocks, drawn towards what is usual among the sources.
 
-    Variances are taken as :math:`\sigma_i^2 \sim d_0 s_0^2 / \chi^2_{d_0}` over sources; :math:`s_0` and :math:`d_0` are
-    fitted to the mean and variance of their logarithms. Where these scatter as chance alone would have it, all get
-    the same. Else the luckiest source, whose error happens to look small, would be taken for surely the best.
+    Variances are taken as :math:`\sigma_i^2 \sim d_0 s_0^2 / \chi^2_{d_0}` over sources; :math:`s_0` and :math:`d_0`
+    are fitted to the mean and variance of their logarithms. Where these scatter as chance alone would have it, all
+    get the same. Else the luckiest source, whose error happens to look small, would be taken for surely the best.
 
     Parameters
     ----------
