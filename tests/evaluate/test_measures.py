@@ -14,7 +14,7 @@ from scipy import stats
 
 from transferscope.errors import ScoreError
 from transferscope.evaluate import kendall, pearson, recall_at_k, regret_at_k, rel_at_k, spearman, weighted_kendall
-from transferscope.evaluate.measures import STATISTICS
+from transferscope.evaluate.resampled import resample
 
 CORRELATIONS: dict[str, tuple[Callable[..., float], Callable[..., float]]] = {
     "weighted_kendall": (weighted_kendall, lambda x, y: stats.weightedtau(x, y).statistic),
@@ -132,16 +132,32 @@ def test_hundreds_of_tied_sources() -> None:
     assert recall_at_k(np.zeros(400), accuracy, 100) == pytest.approx(0.25)
 
 
-# The same in rows: what the bootstrap calls
+# Many draws at once: what the bootstrap calls
 
 
-@pytest.mark.parametrize("name", STATISTICS)
-def test_many_draws_at_once_are_those_one_by_one(name: str) -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 4, (50, 6)) / 3, rng.integers(0, 5, (50, 6)) / 4
-    x[0], y[1] = 1.0, 0.5
-    one = {**{key: ours for key, (ours, _) in CORRELATIONS.items()}, "regret_at_1": regret_at_k}[name]
-    np.testing.assert_allclose(STATISTICS[name](x, y), [one(a, b) for a, b in zip(x, y, strict=True)], atol=1e-12)
+@settings(max_examples=80, deadline=None)
+@given(pair=orders(2, 7), data=st.data())
+def test_draws_are_what_the_drawn_sources_themselves_give(
+    pair: tuple[np.ndarray, np.ndarray], data: st.DataObject
+) -> None:
+    """Copies of a source count for correlations; at k, a source is there or not."""
+    score, accuracy = pair[0], pair[1] + 1.01
+    n = len(score)
+    rows = np.array(data.draw(st.lists(st.integers(0, n - 1), min_size=n, max_size=n)))
+    counts = np.stack([np.ones(n, dtype=int), np.bincount(rows, minlength=n)])
+    ks = range(1, n + 2)
+    found = resample(score, accuracy, counts, ks)
+    for draw, (drawn, there) in enumerate([(np.arange(n), np.arange(n)), (rows, np.unique(rows))]):
+        for name, (ours, _) in CORRELATIONS.items():
+            np.testing.assert_allclose(found[name][draw], ours(score[drawn], accuracy[drawn]), atol=1e-9, err_msg=name)
+        for k in ks[:-1]:
+            x, y, most = score[there], accuracy[there], min(k, len(there))
+            assert found[f"regret_at_{k}"][draw] == pytest.approx(regret_at_k(x, y, most), abs=1e-9)
+            assert found[f"rel_at_{k}"][draw] == pytest.approx(rel_at_k(x, y, most), abs=1e-9)
+            assert found[f"best_in_top_{k}"][draw] == pytest.approx(recall_at_k(x, y, most), abs=1e-9)
+            among = recall_at_k(x, y, most, meaning="top_1_among_k_best")
+            assert found[f"top_1_among_{k}_best"][draw] == pytest.approx(among, abs=1e-9)
+    assert np.isnan(found[f"regret_at_{n + 1}"]).all()
 
 
 @pytest.mark.parametrize("measure", [weighted_kendall, kendall, spearman, pearson, regret_at_k, rel_at_k, recall_at_k])

@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from transferscope.errors import ResultError
-from transferscope.evaluate.measures import STATISTICS
 from transferscope.evaluate.read import merge, read_table
-from transferscope.evaluate.resampled import resample
 from transferscope.evaluate.table import Table
 from transferscope.evaluate.tables import STATIC, evaluate_table, static_order
 from transferscope.report.orders import means_table, order_notes
@@ -89,19 +86,6 @@ def test_scores_and_accuracies_are_matched_by_name(tmp_path: Path) -> None:
 
 
 numbers = st.lists(st.integers(0, 6).map(float), min_size=5, max_size=9)
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data(), score=numbers)
-def test_draws_are_what_the_drawn_sources_themselves_give(data: st.DataObject, score: list[float]) -> None:
-    n = len(score)
-    accuracy = np.array(data.draw(st.permutations(range(n))), dtype=float)
-    rows = np.array(data.draw(st.lists(st.integers(0, n - 1), min_size=n, max_size=n)))
-    counts = np.bincount(rows, minlength=n)[None]
-    found = resample(np.array(score), accuracy, counts, [1, 2])
-    for name in ("weighted_kendall", "kendall", "spearman", "pearson"):
-        plain = float(STATISTICS[name](np.array(score)[rows], accuracy[rows]))
-        np.testing.assert_allclose(found[name][0], plain, atol=1e-9, err_msg=name)
 
 
 def test_measures_are_scipys(tmp_path: Path) -> None:

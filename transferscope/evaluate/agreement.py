@@ -7,18 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..agreements import Agreement, Estimate
 from ..errors import ResultError
 from ..results import Confirmed, Evaluation, Ranking, Truth
 from ..stamp import make_stamp, version_differences
-from .measures import STATISTICS, Array, Statistic
+from .resampled import Array, resample
 from .table import Table
-from .tables import bounded, evaluate_table
+from .tables import draw_counts, estimate, evaluate_table
 
 CONTROLS = ("n_parameters",)  # an order that needs no data: larger models first
-BLOCK = 2**20  # pairs of sources, over all draws, in memory at a time
+MEASURES = ("weighted_kendall", "kendall", "spearman", "pearson", "regret_at_1")
 
 
 def evaluate(
@@ -152,18 +151,10 @@ def _agreement(
     names = [name for name in confirmed if name in scores]
     values = np.array([scores[name] for name in names])
     accuracy = np.array([confirmed[name].accuracy for name in names])
-    rows = np.random.default_rng(seed).integers(0, max(len(names), 1), (n_bootstrap, len(names)))
-    found = {name: _estimate(statistic, values, accuracy, rows, level) for name, statistic in STATISTICS.items()}
+    if len(names) < 2:
+        why = Estimate(None, note=f"{len(names)} source(s) have both a score and a measured accuracy")
+        return Agreement(ranking.target.name, strategy, scorer, len(names), **dict.fromkeys(MEASURES, why))
+    counts = draw_counts(np.random.default_rng(seed), len(names), n_bootstrap)
+    drawn = resample(values, accuracy, counts, (1,))
+    found = {name: estimate(drawn[name], len(names), level) for name in MEASURES}
     return Agreement(ranking.target.name, strategy, scorer, len(names), **found)
-
-
-def _estimate(statistic: Statistic, values: Array, accuracy: Array, rows: NDArray[np.int64], level: float) -> Estimate:
-    """The value, and the percentiles over draws (`rows`, a draw each) where it is defined in most of them."""
-    if len(values) < 2:
-        return Estimate(None, note=f"{len(values)} source(s) have both a score and a measured accuracy")
-    value = float(statistic(values, accuracy))
-    if not np.isfinite(value):
-        return Estimate(None, note="all scores or all accuracies are equal")
-    blocks = np.array_split(rows, -(-len(rows) * len(values) ** 2 // BLOCK))
-    drawn = (statistic(values[block], accuracy[block]) for block in blocks)
-    return bounded(value, lambda: np.concatenate(list(drawn)), len(values), level)

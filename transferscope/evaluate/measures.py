@@ -1,11 +1,8 @@
-"""How well an order of sources agrees with their measured accuracy. Scores are oriented: higher is better.
-
-Written in sums over pairs, so that thousands of bootstrap draws of a few dozen sources cost milliseconds.
-"""
+"""How well an order of sources agrees with their measured accuracy. Scores are oriented: higher is better."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from math import comb
 from typing import Literal
 
@@ -13,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ScoreError
+from .resampled import correlation
 
 Array = NDArray[np.float64]
 Values = Sequence[float] | Array
@@ -38,22 +36,22 @@ def weighted_kendall(score: Values, accuracy: Values) -> float:
     ----------
     Vigna, "A Weighted Correlation Index for Rankings with Ties", WWW 2015.
     """
-    return _defined(_weighted_kendall, score, accuracy)
+    return correlation("weighted_kendall", *_check(score, accuracy))
 
 
 def kendall(score: Values, accuracy: Values) -> float:
     """Kendall's tau-b, in [-1, 1]; NaN if either is constant."""
-    return _defined(_kendall, score, accuracy)
+    return correlation("kendall", *_check(score, accuracy))
 
 
 def spearman(score: Values, accuracy: Values) -> float:
     """Spearman's rank correlation with average ranks, in [-1, 1]; NaN if either is constant."""
-    return _defined(_spearman, score, accuracy)
+    return correlation("spearman", *_check(score, accuracy))
 
 
 def pearson(score: Values, accuracy: Values) -> float:
     """Pearson's correlation, in [-1, 1]; NaN if either is constant."""
-    return _defined(_pearson, score, accuracy)
+    return correlation("pearson", *_check(score, accuracy))
 
 
 def regret_at_k(score: Values, accuracy: Values, k: int = 1, *, relative: bool = False) -> float:
@@ -126,66 +124,3 @@ def _best_of_top(values: Array, measured: Array, k: int) -> float:
     # of n tied, the largest of `taken` drawn ones is the i-th smallest with probability C(i, taken - 1) / C(n, taken)
     ways = comb(len(tied), taken)
     return float(sum(comb(i, taken - 1) / ways * max(float(value), floor) for i, value in enumerate(tied)))
-
-
-Statistic = Callable[[Array, Array], Array]
-
-
-def _defined(statistic: Statistic, score: Values, accuracy: Values) -> float:
-    return float(statistic(*_check(score, accuracy)))
-
-
-# Below, `x` and `y` are of shape (..., n_sources): one value per draw, NaN where it is not defined.
-
-
-def _signs(x: Array) -> Array:
-    """Sign of x_i - x_j, (..., n, n)."""
-    return np.sign(x[..., :, None] - x[..., None, :])
-
-
-def _ratio(above: Array, below: Array) -> Array:
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
-
-
-def _kendall(x: Array, y: Array) -> Array:
-    sx, sy = _signs(x), _signs(y)
-    pairs = (-2, -1)
-    return _ratio((sx * sy).sum(pairs), np.sqrt((sx * sx).sum(pairs) * (sy * sy).sum(pairs)))
-
-
-def _weighted_kendall(x: Array, y: Array) -> Array:
-    sx, sy = _signs(x), _signs(y)
-    both, x_untied, y_untied = (sx * sy).sum(-1), (sx * sx).sum(-1), (sy * sy).sum(-1)
-    found = []
-    for first, then in ((x, y), (y, x)):
-        order = np.lexsort(np.stack([-then, -first]))  # ties in one are broken by the other
-        weight = 1.0 / (np.argsort(order) + 1)  # of a pair: the sum of both sources'
-        norm = np.sqrt((weight * x_untied).sum(-1) * (weight * y_untied).sum(-1))
-        found.append(_ratio((weight * both).sum(-1), norm))
-    return np.clip((found[0] + found[1]) / 2, -1, 1)
-
-
-def _spearman(x: Array, y: Array) -> Array:
-    return _pearson(_signs(x).sum(-1), _signs(y).sum(-1))  # average ranks, but for a factor and a shift
-
-
-def _pearson(x: Array, y: Array) -> Array:
-    constant = (np.ptp(x, axis=-1) == 0) | (np.ptp(y, axis=-1) == 0)
-    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
-    x, y = (v / np.maximum(np.abs(v).max(-1, keepdims=True), np.finfo(np.float64).tiny) for v in (x, y))
-    found = _ratio((x * y).sum(-1), np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
-    return np.where(constant, np.nan, np.clip(found, -1, 1))
-
-
-def _regret_at_1(x: Array, y: Array) -> Array:
-    top = x == x.max(-1, keepdims=True)
-    return np.maximum(0.0, y.max(-1) - (y * top).sum(-1) / top.sum(-1))  # the mean of equals can round above them
-
-
-STATISTICS: Mapping[str, Statistic] = {
-    "weighted_kendall": _weighted_kendall,
-    "kendall": _kendall,
-    "spearman": _spearman,
-    "pearson": _pearson,
-    "regret_at_1": _regret_at_1,
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from ..agreements import Comparison, Estimate, OrderScore
 from ..errors import ResultError
 from ..results import Evaluation
 from ..stamp import make_stamp
-from .measures import recall_at_k, regret_at_k, rel_at_k
 from .resampled import resample
 from .table import Table
 
@@ -21,7 +20,7 @@ STATIC = "static order"  # the mean rank on the other targets
 SIZES = ("n_parameters", "params", "parameters")  # columns that are a source's size
 FEWEST = 4  # sources of a target, or targets, from which an interval says anything
 COMPARED = ("weighted_kendall", "regret_at_1")
-MOST_COMPARED = 12  # orders, best first
+MOST_COMPARED = 12  # orders, best first, and the controls
 
 
 def evaluate_table(
@@ -72,7 +71,7 @@ def evaluate_table(
     draws: dict[str, dict[str, dict[str, Array]]] = {}  # order, target, measure
     found: list[OrderScore] = []
     notes: list[str] = []
-    counts = _draw_counts(rng, len(table.sources), n_bootstrap)
+    counts = draw_counts(rng, len(table.sources), n_bootstrap)
     for row, target in enumerate(table.targets):
         known = np.isfinite(table.accuracy[row])
         for name, values in orders.items():
@@ -85,18 +84,15 @@ def evaluate_table(
                 )
             pair = values[row, both], table.accuracy[row, both]
             measured = resample(*pair, counts[:, both], k)
-            for what, value in exact_at_k(*pair, k).items():
-                measured[what][0] = value
             draws.setdefault(name, {})[target] = measured
-            is_control = name == STATIC or name in SIZES
-            estimates = {what: _estimate(drawn, int(both.sum()), level) for what, drawn in measured.items()}
-            found.append(OrderScore(name, is_control, target, int(both.sum()), estimates))
+            estimates = {what: estimate(drawn, int(both.sum()), level) for what, drawn in measured.items()}
+            found.append(OrderScore(name, _is_control(name), target, int(both.sum()), estimates))
     if not found:
         raise ResultError("no target has two sources with both a score and an accuracy; an order needs two.")
     means = {name: _means(by_target, rng_seed=seed) for name, by_target in draws.items()}
     found += [
-        OrderScore(name, name == STATIC or name in SIZES, None, len(draws[name]),
-                   {what: _estimate(drawn, len(draws[name]), level, "targets") for what, drawn in mean.items()})
+        OrderScore(name, _is_control(name), None, len(draws[name]),
+                   {what: estimate(drawn, len(draws[name]), level, "targets") for what, drawn in mean.items()})
         for name, mean in means.items()
     ]  # fmt: skip
     seconds = {"evaluate": time.perf_counter() - started}
@@ -104,19 +100,8 @@ def evaluate_table(
     return Evaluation((), stamp, level, tuple(found), tuple(_compare(draws, means, level, seed)), tuple(notes))
 
 
-def exact_at_k(score: Array, accuracy: Array, ks: Sequence[int]) -> dict[str, float]:
-    """Measures at k, where sources tied in score share their places; NaN for a k above the number of sources."""
-    found = {}
-    for k in ks:
-        enough = k <= len(score)
-        positive = enough and accuracy.max() > 0
-        found[f"regret_at_{k}"] = regret_at_k(score, accuracy, k) if enough else np.nan
-        found[f"rel_at_{k}"] = rel_at_k(score, accuracy, k) if positive else np.nan
-        found[f"best_in_top_{k}"] = recall_at_k(score, accuracy, k) if enough else np.nan
-        found[f"top_1_among_{k}_best"] = (
-            recall_at_k(score, accuracy, k, meaning="top_1_among_k_best") if enough else np.nan
-        )
-    return found
+def _is_control(order: str) -> bool:
+    return order == STATIC or order in SIZES
 
 
 def static_order(table: Table) -> Array:
@@ -134,7 +119,7 @@ def static_order(table: Table) -> Array:
     return np.round(told, 12)  # equals stay equal: the last digit of a sum would tell of the target that was taken off
 
 
-def _draw_counts(rng: np.random.Generator, n: int, n_draws: int) -> NDArray[np.int64]:
+def draw_counts(rng: np.random.Generator, n: int, n_draws: int) -> NDArray[np.int64]:
     """The sources themselves first, then draws of as many with replacement."""
     drawn = rng.multinomial(n, np.full(n, 1 / n), n_draws) if n else np.zeros((n_draws, 0))
     return np.concatenate([np.ones((1, n)), drawn]).astype(np.int64)
@@ -158,21 +143,15 @@ def _means(by_target: Mapping[str, Mapping[str, Array]], *, rng_seed: int) -> di
     return found
 
 
-def _estimate(drawn: Array, n: int, level: float, of: str = "sources") -> Estimate:
-    """The first value, and the percentiles of the others."""
+def estimate(drawn: Array, n: int, level: float, of: str = "sources") -> Estimate:
+    """The first value, and the percentiles of the others where there are enough sources and most draws define it."""
     value = float(drawn[0])
     if not np.isfinite(value):
         return Estimate(None, note="not defined: too few sources, or all scores or all accuracies are equal")
-    return bounded(value, lambda: drawn[1:], n, level, of)
-
-
-def bounded(value: float, draw: Callable[[], Array], n: int, level: float, of: str = "sources") -> Estimate:
-    """A value with the percentiles of its draws, where there is enough to draw from and most draws define it."""
     if n < FEWEST:
         return Estimate(value, note=f"no interval from {n} {of}")
-    drawn = draw()
-    usual = drawn[np.isfinite(drawn)]
-    if len(usual) < len(drawn) / 2:
+    usual = drawn[1:][np.isfinite(drawn[1:])]
+    if len(usual) < len(drawn[1:]) / 2:
         return Estimate(value, note="undefined in most bootstrap draws")
     low, high = np.quantile(usual, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high))
@@ -186,7 +165,8 @@ def _compare(
 ) -> list[Comparison]:
     """Pairs of orders on the targets that both order, the better first."""
     tau = {name: mean["weighted_kendall"][0] for name, mean in means.items()}
-    best = sorted(tau, key=lambda name: (-np.nan_to_num(tau[name], nan=-2.0), name))[:MOST_COMPARED]
+    best = sorted(tau, key=lambda name: (-np.nan_to_num(tau[name], nan=-2.0), name))
+    best = [name for place, name in enumerate(best) if place < MOST_COMPARED or _is_control(name)]
     found = []
     for place, first in enumerate(best):
         for second in best[place + 1 :]:
@@ -203,5 +183,5 @@ def _compare(
                 usual = gap[1:][np.isfinite(gap[1:])]
                 sign = -1 if what.startswith("regret") else 1
                 better = float(((sign * usual > 0) + 0.5 * (usual == 0)).mean()) if len(usual) else None
-                found.append(Comparison(first, second, what, _estimate(gap, len(shared), level, "targets"), better))
+                found.append(Comparison(first, second, what, estimate(gap, len(shared), level, "targets"), better))
     return found
