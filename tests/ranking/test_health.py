@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from transferscope.ranking.health import check_candidates, check_target
-from transferscope.results import Candidate, Score
+from transferscope.results import Candidate, Loss, Score
 from transferscope.stamp import version_differences
-from transferscope.targets import Target, split_target
+from transferscope.targets import Target, load_target, split_target
 from transferscope.targets.arrays import from_arrays
 from transferscope.trust import Check
 
@@ -68,6 +71,42 @@ def test_the_label_written_in_the_text_is_a_veto() -> None:
     [leak] = check(of_texts(found, LABELS))
     assert (leak.name, leak.level) == ("label in the text", "veto")
     assert "category=apple" in leak.text
+
+
+def test_an_honest_word_of_each_class_is_a_caution() -> None:
+    """A function word tells languages apart, and no mistake put it there."""
+    rng = np.random.default_rng(2)
+    articles = ["the", "der", "il"]
+    found = [f"{articles[label]} {text}" for text, label in zip(texts(rng, 240), LABELS, strict=True)]
+    [word] = check(of_texts(found, LABELS))
+    assert (word.name, word.level) == ("a word tells the class", "caution")
+    named = [f"{text} {'spam' if label else 'ham'}" for text, label in zip(texts(rng, 240), LABELS, strict=True)]
+    [label] = check(of_texts(named, ["spam" if label else "ham" for label in LABELS]))
+    assert (label.name, label.level) == ("label in the text", "veto")
+
+
+def test_a_rare_class_does_not_hide_a_label_in_the_text() -> None:
+    rng = np.random.default_rng(2)
+    labels = [*LABELS[:240], 3, 3, 3, 3]
+    found = [f"{text} category={label}" for text, label in zip(texts(rng, 244), labels, strict=True)]
+    assert "label in the text" in names(check(of_texts(found, labels)))
+
+
+def test_an_unreadable_file_does_not_hide_a_leak(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    for place in range(120):
+        folder = tmp_path / "ab"[place % 2]
+        folder.mkdir(exist_ok=True)
+        size = (10, 20) if place % 2 else (24, 9)
+        Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / f"{place}.png")
+    (tmp_path / "a" / "0.png").write_bytes(b"no picture")
+    assert "leak by the width" in names(check(load_target(f"imagefolder:{tmp_path}")))
+
+
+def test_what_the_way_in_lost_is_told_with_its_sources() -> None:
+    loss = Loss("tokens dropped", 0.4, "40 % of tokens were cut: the source never sees the ends.")
+    found = inspect(replace(made("a"), losses=(loss,)), replace(made("b", 0.7), losses=(loss,)), made("c", 0.6))
+    assert [(one.name, one.sources) for one in found] == [("lost: tokens dropped", ("a", "b"))]
 
 
 def test_a_size_that_tells_the_class_is_a_caution() -> None:
@@ -156,6 +195,14 @@ def test_near_copies_across_classes_are_seen_at_any_scale(scale: float, seed: in
     [near] = inspect(made("a"), made("b", 0.7), matrices={"a": matrix}, labels={"a": labels})
     assert near.name == "near-copies across classes"
     assert near.text.startswith("4 of 600")
+
+
+def test_features_that_are_mostly_one_row_are_told() -> None:
+    rng = np.random.default_rng(0)
+    matrix = np.tile(rng.standard_normal(12), (240, 1)).astype(np.float32)
+    matrix[:6] = rng.standard_normal((6, 12))
+    [near] = inspect(made("a"), made("b", 0.7), matrices={"a": matrix}, labels={"a": np.arange(240) % 2})
+    assert near.text.startswith("234 of 240")
 
 
 def test_mixed_versions_are_told() -> None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptSampleError
 from ..results import Candidate
 from ..stamp import version_differences
-from ..targets import Split, Target, Waveform
+from ..targets import Split, Target
 from ..trust import Check
+from .leakage import leaks
 from .paired import scored
 
 FEW = 5  # training samples of a class below which every estimate is rough
 UNEVEN = 10  # times the smallest class
-SAMPLED = 500  # rows whose size, length or words are read
-TELLS = 0.9  # share of held-out samples whose class such a number tells
-WRITTEN = 0.97  # share of samples whose class a word tells by itself
 CONTRADICTED = 0.2  # share of samples that stand under another class too
 NEAR = 1e-3  # of the usual distance to a neighbour: what is nearer is the same sample twice
 COMPARED = 2000  # rows compared with each other, in blocks
@@ -28,11 +25,7 @@ BLOCK = 256
 
 def check_target(target: Target, split: Split) -> tuple[Check, ...]:
     """What the data tell by themselves: class sizes, groups, copies, and numbers or words that give the label away."""
-    return tuple(
-        check
-        for find in (_sizes, _groups, _copies, _contradictions, _metadata, _words)
-        for check in find(target, split)
-    )
+    return tuple(check for find in (_sizes, _groups, _copies, _contradictions, leaks) for check in find(target, split))
 
 
 def _sizes(target: Target, split: Split) -> Iterator[Check]:
@@ -84,100 +77,7 @@ def _contradictions(target: Target, split: Split) -> Iterator[Check]:
         yield Check(
             "copies across classes", "veto" if much else "caution",
             f"{n_rows} of {len(rows)} samples stand under more than one class with the same content: no source can "
-            "tell "
-            "them apart. Mend the labels, or keep one of each.",
-        )  # fmt: skip
-
-
-def _metadata(target: Target, split: Split) -> Iterator[Check]:
-    """A size, length or number that tells the class: what is learned may be that."""
-    rows = _some(split)
-    columns = _numbers(target, rows)
-    labels = target.labels[rows]
-    for name, values in columns.items():
-        known = np.isfinite(values)
-        if known.mean() < TELLS or np.ptp(values[known]) == 0:
-            continue
-        share = _tells(values[known], labels[known])
-        usual = np.bincount(labels[known]).max() / known.sum()
-        if share >= TELLS and share > usual + 0.1:
-            yield Check(
-                f"leak by {name}", "veto" if name == "a number in the text" else "caution",
-                f"{name[:1].upper()}{name[1:]} alone tells the class of {100 * share:.0f} % of samples (always "
-                "naming the "
-                f"largest: {100 * usual:.0f} %): a source may score well by it and fail on other data. Make it alike "
-                "in "
-                "all classes, or leave it out.",
-            )  # fmt: skip
-
-
-def _some(split: Split) -> NDArray[np.int64]:
-    """Training rows to look at, spread over all."""
-    return split.train[np.linspace(0, len(split.train) - 1, min(SAMPLED, len(split.train))).astype(int)]
-
-
-def _numbers(target: Target, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """What can be read of samples without looking at their content."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        try:
-            sample = target.samples[int(row)]
-        except CorruptSampleError:
-            continue
-        for name, value in _numbers_of(sample).items():
-            found[name].append(value)
-    lengths = {len(values) for values in found.values()}
-    return {name: np.array(values) for name, values in found.items()} if lengths == {len(rows)} else {}
-
-
-def _numbers_of(sample: object) -> Mapping[str, float]:
-    import re
-
-    if isinstance(sample, str):
-        number = re.search(r"\d+", sample)
-        return {"a number in the text": float(number[0][:15]) if number else np.nan}
-    if isinstance(sample, Waveform):
-        channels, frames = sample.samples.shape
-        return {"the length": frames / sample.rate, "the sample rate": sample.rate, "the number of channels": channels}
-    width, height = getattr(sample, "size", (0, 0))
-    return {"the width": width, "the height": height, "the shape": width / max(height, 1)}
-
-
-def _tells(values: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Share of held-out samples whose class a small tree on one number tells."""
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-    from sklearn.tree import DecisionTreeClassifier
-
-    if np.bincount(labels)[np.unique(labels)].min() < 3:
-        return 0.0
-    tree = DecisionTreeClassifier(max_leaf_nodes=2 * len(np.unique(labels)), min_samples_leaf=2, random_state=0)
-    folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    return float(cross_val_score(tree, values[:, None], labels, cv=folds).mean())
-
-
-def _words(target: Target, split: Split) -> Iterator[Check]:
-    """A word of its own in nearly every text of each class."""
-    if target.modality != "text":
-        return
-    rows = _some(split)
-    labels = target.labels[rows]
-    seen: dict[str, Counter[int]] = defaultdict(Counter)
-    sizes = Counter(labels.tolist())
-    for row, label in zip(rows, labels.tolist(), strict=True):
-        for word in set(target.samples[int(row)].lower().split()):
-            seen[word][label] += 1
-    if min(sizes.values()) < FEW:
-        return
-    telling: dict[int, str] = {}
-    for word, counts in seen.items():
-        label, n = counts.most_common(1)[0]
-        if n >= WRITTEN * sizes[label] and n >= WRITTEN * counts.total():
-            telling.setdefault(label, word)
-    if len(telling) >= len(sizes) - 1:
-        named = ", ".join(f"{word!r} in {target.classes[label]}" for label, word in sorted(telling.items())[:3])
-        yield Check(
-            "label in the text", "veto",
-            f"One word tells the class in nearly every text ({named}): any source scores well by it. Remove it.",
+            "tell them apart. Mend the labels, or keep one of each.",
         )  # fmt: skip
 
 
@@ -201,7 +101,10 @@ def check_candidates(
         The scorer that ranks.
     """
     best = [c for c in candidates if c.is_best_layer and not c.dropped]
-    found = [*_layers(candidates), *_saturated(best, by), *_wide(best), *_mixed(versions), *_no_transfer(best, by)]
+    found = [
+        *_layers(candidates), *_lost(best), *_saturated(best, by), *_wide(best), *_mixed(versions),
+        *_no_transfer(best, by),
+    ]  # fmt: skip
     for name, matrix in matrices.items():
         found += _near_copies(name, matrix, labels[name])
     return tuple(found)
@@ -225,6 +128,17 @@ def _layers(candidates: Sequence[Candidate]) -> Iterator[Check]:
             yield Check(
                 name, "caution", f"{text} ({source}: {listed}). Try it in float32, or with another input.", (source,)
             )
+
+
+def _lost(best: Sequence[Candidate]) -> Iterator[Check]:
+    """What the ledger warns of: texts cut, time not heard, letters without a glyph."""
+    lost: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for c in best:
+        for loss in c.losses:
+            if loss.warning and not c.control:
+                lost[loss.name, loss.warning][c.source] = None
+    for (name, warning), sources in lost.items():
+        yield Check(f"lost: {name}", "caution", warning, tuple(sources))
 
 
 def _saturated(best: Sequence[Candidate], by: str) -> Iterator[Check]:
@@ -298,15 +212,13 @@ def _near_copies(name: str, matrix: NDArray[np.float64], labels: NDArray[np.int6
         nearest[block] = gaps.min(axis=1)
         gaps[labels[rows[block], None] == labels[rows]] = np.inf
         across[block] = gaps.min(axis=1)
-    usual = float(np.median(np.maximum(nearest, 0.0)))
     floor = 1e-10 * float(squares.mean())  # rounding of the differences
-    if usual <= floor:
-        return
-    n_near = int((across < max(NEAR**2 * usual, floor)).sum())
+    apart = nearest[nearest > floor]  # rows with a copy in their own class say nothing of the usual distance
+    usual = float(np.median(apart)) if len(apart) else 0.0
+    n_near = int((across <= max(NEAR**2 * usual, floor)).sum()) if squares.mean() > 0 else 0
     if n_near:
         yield Check(
             "near-copies across classes", "caution",
             f"{n_near} of {len(rows)} samples lie on a sample of another class in the features of {name}: copies "
-            "under "
-            "two labels, or what tells them apart is lost on the way in.", (name,),
+            "under two labels, or what tells them apart is lost on the way in.", (name,),
         )  # fmt: skip

@@ -185,19 +185,13 @@ def _notes(ranking: Ranking) -> list[Text]:
 
 
 def _remarks(result: Ranking) -> list[Text]:
-    """Failed sources, warnings, what paths lost beyond their limits, and unreadable samples of a ranking."""
+    """Failed sources, checks, warnings and unreadable samples of a ranking."""
     skipped = [f"unreadable: {shorten(s.sample, 60)} ({shorten(s.reason, 60)})" for s in result.skipped[:MOST_SKIPPED]]
     if len(result.skipped) > MOST_SKIPPED:
         skipped.append(f"unreadable: {len(result.skipped) - MOST_SKIPPED} more, listed in the saved ranking")
     texts = [*cautions(result), *map(clean, result.warnings)]
     warnings = (Text(f"warning: {text}", style="yellow") for text in texts)
-    lost: dict[str, list[str]] = {}
-    for c in result.best():
-        for loss in c.losses:
-            if loss.warning and not c.control:
-                lost.setdefault(loss.warning, []).append(shorten(c.source, 60))
-    losses = (Text(f"lost: {clean(text)} ({listed(names, 3)})", style="yellow") for text, names in lost.items())
-    return [*_failures(result.failures), *warnings, *losses, *map(Text, skipped)]
+    return [*_failures(result.failures), *warnings, *map(Text, skipped)]
 
 
 def print_scores(scores: Mapping[str, Score]) -> None:
