@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from transferscope.adapters import find_adapter
@@ -50,3 +53,39 @@ def test_the_model_is_left_as_it_was(picture_folder: Path, tiny_models: str) -> 
     _, source = measure(picture_folder, "deep")
     assert not source.model.training
     assert all(parameter.requires_grad and parameter.grad is None for parameter in source.model.parameters())
+
+
+STEP = """
+import resource, sys
+from collections import Counter
+import torch
+from transferscope.adapters import find_adapter
+from transferscope.features.pooling import pool
+from transferscope.sources import load_source
+from transferscope.targets import load_target
+torch.set_num_threads(1)
+target, source = load_target("package:mnist-5k"), load_source("package:efficientnet-lite0?size=64")
+inputs = find_adapter(target, source, ()).prepare([target.samples[i] for i in range(32)], Counter())
+model, layer = source.model.train(), source.card.layers[-1]
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak() - 4 * source.card.n_parameters
+optimizer = torch.optim.AdamW(model.requires_grad_(True).parameters(), fused=True)
+for _ in range(2):
+    pool(source.run(inputs, [layer]).layers[layer], "mean").square().mean().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_of_fine_tuning_is_about_that_of_a_real_step() -> None:
+    """In a process of its own, whose peak is this step's; workspaces and the first backward's code come on top."""
+    done = subprocess.run([sys.executable, "-c", STEP], capture_output=True, text=True, check=True)
+    target, source = load_target("package:mnist-5k"), load_source("package:efficientnet-lite0?size=64")
+    found = measure_cost(
+        target, source, find_adapter(target, source, ()), np.arange(64), layers=source.card.layers[-1:],
+        batch_size=32, device="cpu", precision="float32",
+    )  # fmt: skip
+    assert found.tuning_bytes is not None
+    assert 0.5 <= found.tuning_bytes / float(done.stdout) <= 1.1
