@@ -142,11 +142,11 @@ def main(folder: Path) -> None:
     print_orders("TLlib, accuracies in per cent", tllib, 1.0)
     learned = learn_weights(tllib, list(tllib.scores))
     weights = ", ".join(f"{name} {weight:.2f}" for name, weight in learned.weights.items())
-    print(f"\nWeights learned from all eight targets: {weights}. On targets left out (weights and strength never")
+    print(f"\nWeights learned from all eight targets: {weights}. On targets left out (neither weights")
     taus = ", ".join(
         f"{name} {tau:.3f}" for name, tau in sorted(learned.validation.items(), key=lambda pair: -pair[1])
     )
-    print(f"saw them; the priors of the other targets did), mean weighted τ: {taus}.")
+    print(f"nor their strength nor the priors they were learned from saw them), mean weighted τ: {taus}.")
     print_orders("PARC, controlled, accuracies in per cent", parc, 1.0)
     print_spending("PARC", parc, 1.0)
     print_orders("TransferGraph, images", graph, 100.0)

@@ -20,6 +20,7 @@ import numpy as np
 
 from transferscope.adapters import find_adapter
 from transferscope.features.extract import Extractor
+from transferscope.ranking.paired import chance_of
 from transferscope.ranking.race import losers, stages
 from transferscope.results import Score
 from transferscope.scorers.score import score
@@ -98,7 +99,7 @@ def replay(
         used += len(part) * len(running)
         if number < len(parts):
             seen.append({name: value(found[name][rows[taken]], codes[taken]) for name in running})
-            out = {one.source for one in losers(seen, len(rows), len(parts))}
+            out = {one.source for one in losers(seen, len(rows), len(parts), chance=chance_of(codes, "ridge_loo"))}
             running = [name for name in running if name not in out]
     if rows.tobytes() not in known:
         known[rows.tobytes()] = {name: value(matrix[rows], codes).value or 0.0 for name, matrix in found.items()}

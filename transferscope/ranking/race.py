@@ -38,18 +38,22 @@ def stages(labels: NDArray[np.int64], seed: int, *, first: int = FIRST) -> tuple
     tuple of ndarray of int
         Disjoint, ascending, together all positions; one stage where there are too few samples for two.
     """
-    rng = np.random.default_rng((seed, len(labels)))
-    when = np.empty(len(labels))
-    for code in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == code))
-        when[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
-        when[rows[:2]] -= 2.0
-    order = np.argsort(when, kind="stable")
+    order = nested_order(labels, np.random.default_rng((seed, len(labels))))
     size, ends = max(first, 4 * len(np.unique(labels))), []
     while size * LAST <= len(labels):
         ends.append(size)
         size = math.ceil(size * GROWTH)
     return tuple(np.sort(part) for part in np.split(order, ends))
+
+
+def nested_order(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Positions in an order whose every prefix has two samples of each class first, then the classes in proportion."""
+    when = np.empty(len(labels))
+    for code in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == code))
+        when[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+        when[rows[:2]] -= 2.0
+    return np.argsort(when, kind="stable")
 
 
 def losers(
