@@ -7,7 +7,7 @@ The command line, the report and pipelines all read these; nothing is recomputed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -241,6 +241,7 @@ class Epoch:
 
     train_loss: float
     validation_accuracy: float
+    measures: Mapping[str, float] = field(default_factory=dict)  # what its strategy logs: "gradient_cosine" ...
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,10 @@ class Run:
     test_accuracy: float | None  # None: not chosen on validation, so the test rows were not touched
     epochs: tuple[Epoch, ...]
     seconds: float
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # what else was chosen: a penalty, a weight ...
+    collapsed: bool = False  # one class was predicted for all validation rows, or the loss was not finite
+    note: str | None = None  # what departs from the recipe, and why: a lower rate, smaller batches
+    peak_memory: int | None = None  # bytes: allocated on CUDA, or the process's resident set
 
 
 @dataclass(frozen=True)
@@ -268,6 +273,7 @@ class Confirmed:
     n_test: int
     runs: tuple[Run, ...]
     seconds: float
+    quick: bool = False  # one rate, one seed and few epochs: a first look
 
 
 @dataclass(frozen=True)

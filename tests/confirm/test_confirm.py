@@ -9,11 +9,12 @@ import torch
 
 import transferscope as ts
 from transferscope.confirm import Recipe, training
+from transferscope.confirm.network import averaged_statistics
 from transferscope.errors import ResultError, TransferScopeError, UnknownNameError
 from transferscope.results import Ranking, Step, load_result
 from transferscope.storage import cache_dir
 
-QUICK = Recipe(learning_rates=(1e-3, 1e-2), n_seeds=2, epochs=3, batch_size=8)
+QUICK = Recipe(learning_rates=(3e-3, 1e-2), n_seeds=2, epochs=4, batch_size=8, patience=4)
 
 
 @pytest.fixture
@@ -34,9 +35,8 @@ def test_probe_and_fine_tuning_are_measured_on_unseen_rows(ranking: Ranking, tmp
         if found.strategy == "full":
             assert len(found.runs) == 3  # two rates, and the second seed of the better one
             assert len(tested) == 2
-            assert {run.learning_rate for run in tested} == {
-                max(found.runs[:1] + tuple(tested[:1]), key=lambda run: run.validation_accuracy).learning_rate
-            }
+            assert len({run.learning_rate for run in tested}) == 1
+            assert tested[0].validation_accuracy >= found.runs[0].validation_accuracy
         else:
             assert len(tested) == len(found.runs) == 1
     assert load_result(truth.to_json(tmp_path / "truth.json")) == truth
@@ -90,7 +90,7 @@ def test_interrupted_training_goes_on_and_ends_the_same(ranking: Ranking, monkey
     with pytest.raises(KeyboardInterrupt):
         measured(cache_dir().parent / "stopped")
     assert measured(cache_dir().parent / "stopped") == straight
-    assert len(calls) == 3 * 3 + 1  # three runs of three epochs, and the one that was interrupted
+    assert len(calls) == 3 * 4 + 1  # three runs of four epochs, and the one that was interrupted
 
 
 def test_finished_trial_is_not_trained_again(ranking: Ranking, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_batch_norms_evaluate_with_the_mean_of_the_epochs_batches() -> None:
     norm = torch.nn.BatchNorm1d(3, momentum=0.01)
     norm.running_mean.fill_(100.0)  # other data's
     batches = [torch.randn(8, 3, generator=torch.Generator().manual_seed(k)) + k for k in range(4)]
-    with training.averaged_statistics(torch.nn.Sequential(norm)):
+    with averaged_statistics(torch.nn.Sequential(norm)):
         for batch in batches:
             norm(batch)
     torch.testing.assert_close(norm.running_mean, torch.stack([b.mean(0) for b in batches]).mean(0))

@@ -6,8 +6,8 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +41,7 @@ class _Settings:
     seed: int
     trust_remote_code: bool
     progress: Progress
+    source_data: Mapping[str, Target] = field(default_factory=dict)
 
 
 def confirm(
@@ -52,6 +53,7 @@ def confirm(
     controls: bool = False,
     recipe: Recipe | None = None,
     target: Target | None = None,
+    source_data: Mapping[str, Target | str] | None = None,
     device: str = "auto",
     batch_size: int = 32,
     cache: FeatureCache | None = None,
@@ -72,14 +74,16 @@ def confirm(
     sources : sequence of str, optional
         Which of the ranked sources to train, controls included.
     strategy : "auto", str or sequence of str
-        ``linear_probe``, ``full`` ...; "auto" is both of these.
+        ``linear_probe``, ``full``, ``lora`` ... as in `STRATEGIES`; "auto" is the first two.
     controls : bool, default=False
         Count random twins and the raw input among the `top` too. They spread the measured accuracies, which
         tells more of the scores' worth.
     recipe : Recipe, optional
-        Learning rates, seeds, epochs.
+        Learning rates, seeds, epochs; ``Recipe(quick=True)`` for a first look.
     target : Target, optional
         Needed for a target that was built in Python; otherwise it is loaded again by its spec.
+    source_data : mapping of source to Target or spec, optional
+        Data of the sources' own, such as those they were pretrained on, for ``joint`` and ``aligned``.
     device, batch_size, cache, progress
         See `transferscope.features.extract.Extractor`.
     store : Store, path, URL, False or None
@@ -99,17 +103,19 @@ def confirm(
         If the target's data are not those that were ranked.
     UnknownNameError
         If a source was not ranked, or a strategy is unknown.
+    TransferScopeError
+        If a strategy needs source data that are not given.
     """
     started = time.perf_counter()
     names = AUTO if strategy == "auto" else (strategy,) if isinstance(strategy, str) else tuple(strategy)
-    for name in names:
-        STRATEGIES[name]
     chosen = _choose(ranking, top, sources, controls)
+    own = _source_data(ranking, names, chosen, source_data or {})
     history = Store.given(store)
     device = pick_device(device)
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, progress=progress)
     data, split = _same_data(ranking, target)
-    settings = _Settings(data, split, recipe or Recipe(), extractor, ranking.split.seed, trust_remote_code, progress)
+    recipe, seed = recipe or Recipe(), ranking.split.seed
+    settings = _Settings(data, split, recipe, extractor, seed, trust_remote_code, progress, own)
     confirmed: list[Confirmed] = []
     failures: list[Failure] = []
     for done, candidate in enumerate(chosen):
@@ -137,6 +143,26 @@ def _choose(ranking: Ranking, top: int | None, sources: Sequence[str] | None, co
     if top is not None and top < 1:
         raise TransferScopeError(f"top={top}; expected a number of sources from 1 to {len(eligible)}.")
     return eligible[:top]
+
+
+def _source_data(
+    ranking: Ranking, strategies: Sequence[str], chosen: Sequence[Candidate], given: Mapping[str, Target | str]
+) -> dict[str, Target]:
+    """Data by source, loaded; refused if a strategy needs some that are not there."""
+    ranked = [candidate.source for candidate in ranking.best()]
+    for name in given:
+        if name not in ranked:
+            raise UnknownNameError("ranked source", name, ranked)
+    needy = [name for name in strategies if STRATEGIES[name].needs_source_data]
+    lacking = [candidate.source for candidate in chosen if candidate.source not in given]
+    lacking = [name for name in lacking if not name.startswith("raw:")]  # has no weights to train at all
+    if needy and lacking:
+        raise TransferScopeError(
+            f"{' and '.join(needy)}: no data of the source's own for {', '.join(lacking)}; give a labelled data set "
+            f"that it was pretrained on: --source-data {lacking[0]}=imagefolder:DIR, or in Python "
+            f'source_data={{"{lacking[0]}": "imagefolder:DIR"}}.'
+        )
+    return {name: load_target(data) if isinstance(data, str) else data for name, data in given.items()}
 
 
 def _same_data(ranking: Ranking, target: Target | None) -> tuple[Target, Split]:
@@ -190,10 +216,11 @@ def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy
         source=source,
         adapter=_same_adapter(settings.target, source, candidate),
         layer=candidate.layer if STRATEGIES[strategy].head_at == "best" else source.card.layers[-1],
-        recipe=settings.recipe,
+        recipe=settings.recipe.as_run(),
         extractor=replace(settings.extractor, poolings=(candidate.pooling,)),
         seed=settings.seed,
         progress=settings.progress,
+        source_data=settings.source_data.get(candidate.source),
     )
     runs = _finished(trial) or _finish(trial, STRATEGIES[strategy].fit(trial))
     accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
@@ -208,6 +235,7 @@ def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy
         n_test=n_test,
         runs=runs,
         seconds=sum(run.seconds for run in runs),
+        quick=settings.recipe.quick,
     )
 
 

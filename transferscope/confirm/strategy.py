@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ..adapters import Adapter
+from ..errors import UnknownNameError
 from ..features.extract import Extractor
 from ..progress import Progress
 from ..registry import Registry
@@ -18,7 +19,9 @@ from ..sources import Source
 from ..storage import cache_dir
 from ..targets import Split, Target
 
-FORMAT = 2  # of a trial; a change of how training or evaluation computes must raise it
+FORMAT = 3  # of a trial; a change of how training or evaluation computes must raise it
+QUICK_EPOCHS = 3
+ALIGNMENTS = ("coral", "mmd")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,24 @@ class Recipe:
         Runs at the best rate; the first is part of the search.
     epochs : int
         At most; training stops after `patience` epochs without a better validation accuracy.
+    batch_size : int
+        Of one step; where memory is short it is put together of smaller parts.
+    weight_decay : float
+        Of matrices; biases and norms have none.
+    layer_decay : float or None
+        Each layer further from the head learns this many times as fast; None is 0.8 for transformers, else 1
+        (Clark et al., "ELECTRA", ICLR 2020; Bao et al., "BEiT", ICLR 2022).
+    n_blocks : int
+        That train under ``partial``.
+    lora_rank : int
+    alpha, beta : float
+        Pull of the body towards its pretrained weights, and of the head towards 0, under ``l2_sp``.
+    source_weights : tuple of float
+        Of the source data's term under ``joint`` and ``aligned``; the best on the validation rows is kept.
+    alignment : {"coral", "mmd"}
+        The term of ``aligned``.
+    quick : bool
+        One rate, one source weight, one seed and at most `QUICK_EPOCHS` epochs: a first look.
     """
 
     learning_rates: tuple[float, ...] = (3e-5, 1e-4, 1e-3)
@@ -43,6 +64,26 @@ class Recipe:
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of all steps
     head_factor: float = 10.0
+    layer_decay: float | None = None
+    n_blocks: int = 2
+    lora_rank: int = 8
+    alpha: float = 0.1
+    beta: float = 0.01
+    source_weights: tuple[float, ...] = (0.1, 1.0)
+    alignment: Literal["coral", "mmd"] = "coral"
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        if self.alignment not in ALIGNMENTS:
+            raise UnknownNameError("alignment", self.alignment, ALIGNMENTS)
+
+    def as_run(self) -> Recipe:
+        """What is trained: itself, or its quick version."""
+        if not self.quick:
+            return self
+        rate = self.learning_rates[len(self.learning_rates) // 2]
+        epochs = min(self.epochs, QUICK_EPOCHS)
+        return replace(self, learning_rates=(rate,), n_seeds=1, epochs=epochs, source_weights=self.source_weights[-1:])
 
 
 @dataclass(frozen=True)
@@ -54,6 +95,8 @@ class Trial:
     strategy : str
     layer : str
         Where the new head sits.
+    source_data : Target or None
+        Data of the source's own, where they were given.
     """
 
     strategy: str
@@ -66,6 +109,7 @@ class Trial:
     extractor: Extractor
     seed: int
     progress: Progress
+    source_data: Target | None = None
 
     @property
     def folder(self) -> Path:
@@ -85,9 +129,15 @@ class Trial:
             "target": self.target.content_sha256,
             "split": self.split.sha256,
             "device": self.extractor.device,
+            "source_data": self.source_data.content_sha256 if self.source_data and self.needs_source_data else None,
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
         return cache_dir() / "runs" / name
+
+    @property
+    def needs_source_data(self) -> bool:
+        """Whether the strategy reads `source_data`."""
+        return STRATEGIES[self.strategy].needs_source_data
 
 
 @dataclass(frozen=True)
@@ -102,23 +152,28 @@ class Strategy:
         Where the new head sits: on the layer the ranking found best, or on the source's last.
     trains_body : bool
         A source without weights of its own cannot be trained this way.
+    needs_source_data : bool
+        Whether it trains on data of the source's own too, which must be given.
     """
 
     name: str
     fit: Callable[[Trial], tuple[Run, ...]]
     head_at: Literal["best", "last"]
     trains_body: bool
+    needs_source_data: bool = False
 
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "transferscope.confirm")
 Fit = Callable[[Trial], tuple[Run, ...]]
 
 
-def register_strategy(name: str, *, head_at: Literal["best", "last"], trains_body: bool) -> Callable[[Fit], Fit]:
+def register_strategy(
+    name: str, *, head_at: Literal["best", "last"], trains_body: bool, needs_source_data: bool = False
+) -> Callable[[Fit], Fit]:
     """Enter the decorated function as a strategy."""
 
     def enter(fit: Fit) -> Fit:
-        STRATEGIES.add(name, Strategy(name, fit, head_at, trains_body))
+        STRATEGIES.add(name, Strategy(name, fit, head_at, trains_body, needs_source_data))
         return fit
 
     return enter

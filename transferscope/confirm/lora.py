@@ -1,0 +1,66 @@
+"""LoRA: low-rank additions to every linear layer and convolution, by peft."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import TransferScopeError
+from ..results import Run
+from .depth import parameter_depths
+from .search import fine_tune
+from .strategy import Trial, register_strategy
+from .tuning import Tuning
+
+
+class LoRA(Tuning):
+    """Every linear layer and convolution gets an addition of rank `Recipe.lora_rank`; it and the head train."""
+
+    rate_factor = 10.0  # its best rate is about ten times that of full fine-tuning (Biderman et al., TMLR 2024)
+
+    @contextmanager
+    def edit(self, trial: Trial) -> Iterator[None]:
+        """Put the additions in, where the head's layer sees them; after the run the modules are those from before."""
+        from peft import LoraConfig, inject_adapter_in_model
+
+        model, rank = trial.source.model, trial.recipe.lora_rank
+        before = {name: module for name, module in model.named_modules() if _fits(module)}
+        if not before:
+            raise TransferScopeError(f"{trial.source.card.name}: has no linear layer or convolution for lora.")
+        had = set(vars(model))
+        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="|".join(map(re.escape, before)))
+        inject_adapter_in_model(config, model)
+        try:
+            seen = parameter_depths(trial)
+            for name in [name for name in before if f"{name}.lora_B.default.weight" not in seen]:
+                model.set_submodule(name, before.pop(name))  # what it adds would never be read
+            yield
+        finally:
+            for name, module in before.items():
+                model.set_submodule(name, module)
+            for name in set(vars(model)) - had:
+                delattr(model, name)  # peft's note of its config
+
+
+def _fits(module: Any) -> bool:
+    """Plain layers only: a subclass computes otherwise than peft, or is not called; grouped convolutions are thin."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    if type(module) in (torch.nn.Conv1d, torch.nn.Conv2d):
+        return module.groups == 1
+    return type(module) in (torch.nn.Linear, Conv1D)
+
+
+@register_strategy("lora", head_at="last", trains_body=True)
+def lora(trial: Trial) -> tuple[Run, ...]:
+    """Train low-rank additions.
+
+    References
+    ----------
+    Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022. On all linear layers: Dettmers et
+    al., "QLoRA: efficient finetuning of quantized LLMs", NeurIPS 2023.
+    """
+    return fine_tune(trial, LoRA())

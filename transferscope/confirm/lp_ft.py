@@ -1,0 +1,49 @@
+"""LP-FT: the probe first, then everything, so that a random head does not distort the features it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..results import Run, Setting
+from .network import Network
+from .probe import Probe, fit_probe, probe_parts
+from .search import fine_tune
+from .strategy import Recipe, Trial, register_strategy
+from .tuning import Tuning
+
+
+class ProbedStart(Tuning):
+    """Fine-tuning whose head starts as the best linear probe; where no epoch is better, the probe is the outcome."""
+
+    keeps_start = True
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+
+    def head_factor(self, recipe: Recipe) -> float:
+        """The head has learned already."""
+        return 1.0
+
+    def begin(self, network: Network) -> None:
+        """The probe's weights into the head."""
+        import torch
+
+        with torch.no_grad():
+            network.head.weight.copy_(torch.from_numpy(self.probe.weight))
+            network.head.bias.copy_(torch.from_numpy(self.probe.bias))
+
+    def settings(self, network: Network) -> Mapping[str, Setting]:
+        """Which probe it was."""
+        return {**self.probe.settings, "probe_validation_accuracy": self.probe.validation_accuracy}
+
+
+@register_strategy("lp_ft", head_at="last", trains_body=True)
+def lp_ft(trial: Trial) -> tuple[Run, ...]:
+    """Probe the last layer, then train everything.
+
+    References
+    ----------
+    Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", ICLR 2022.
+    """
+    train, validation, _ = probe_parts(trial)
+    return fine_tune(trial, ProbedStart(fit_probe(train, validation, len(trial.target.classes))))

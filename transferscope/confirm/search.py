@@ -1,0 +1,113 @@
+"""The search that all fine-tuning strategies share: rates and strengths on validation, then seeds, then the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import TransferScopeError
+from ..results import Run
+from .network import Network
+from .strategy import Trial
+from .training import Plan, Trained, read_state, train
+from .tuning import Tuning
+
+RETREAT = 1 / 3  # of the rate, once, after a collapse
+
+
+@dataclass(frozen=True)
+class _Try:
+    """A trained run, and how it came about."""
+
+    rate: float
+    strength: float | None
+    seed: int
+    trained: Trained
+    note: str | None = None
+
+
+def fine_tune(trial: Trial, tuning: Tuning) -> tuple[Run, ...]:
+    """Search rate and strength on validation with the first seed, then repeat the best with the others.
+
+    One rate for all sources would rank the rate rather than the sources. Rates are tried at the last strength, and
+    the other strengths at the best rate. A run that collapses is tried once more at a third of the rate. Test rows
+    are predicted once per seed, with the weights of the best validation epoch at the chosen rate.
+
+    Raises
+    ------
+    TransferScopeError
+        If the loss was finite at no rate.
+
+    References
+    ----------
+    Kornblith, Shlens and Le, "Do better ImageNet models transfer better?", CVPR 2019 (search per model).
+    """
+    *others, strength = tuning.strengths(trial.recipe)
+    tries: list[_Try] = []
+    for rate in trial.recipe.learning_rates:
+        tries += _fit(trial, tuning, rate, strength, trial.seed)
+    rate = _best(trial, tries).rate
+    for other in others:
+        tries += _fit(trial, tuning, rate, other, trial.seed)
+    best = _best(trial, tries)
+    chosen = [best]
+    for seed in range(trial.seed + 1, trial.seed + trial.recipe.n_seeds):
+        repeated = _fit(trial, tuning, best.rate, best.strength, seed)
+        tries += repeated
+        chosen.append(repeated[-1])
+    chosen = [one for one in chosen if one.trained.weights is not None]
+    rest = [one for one in tries if one not in chosen]
+    return tuple(_run(trial, tuning, one, tested=one in chosen) for one in (*rest, *chosen))
+
+
+def _fit(trial: Trial, tuning: Tuning, rate: float, strength: float | None, seed: int) -> list[_Try]:
+    """One run, and a second at a lower rate if it collapsed."""
+
+    def fit(rate: float) -> Trained:
+        name = f"{rate:g}-{seed}" if strength is None else f"{rate:g}-{strength:g}-{seed}"
+        task = f"{trial.strategy} of {trial.source.card.name} on {trial.target.name} (rate {rate:g}, seed {seed})"
+        return train(Plan(trial, tuning, rate, seed, strength, trial.folder / name, task))
+
+    first = _Try(rate, strength, seed, fit(rate))
+    if not first.trained.collapsed:
+        return [first]
+    lower = rate * RETREAT
+    return [first, _Try(lower, strength, seed, fit(lower), f"again at a third of {rate:g}, which collapsed")]
+
+
+def _best(trial: Trial, tries: list[_Try]) -> _Try:
+    """The best on validation; a collapsed one only for want of others."""
+    able = [one for one in tries if one.trained.weights is not None]
+    if not able:
+        rates = ", ".join(f"{one.rate:g}" for one in tries)
+        raise TransferScopeError(f"the loss was not finite at any rate ({rates}); give lower learning rates.")
+    return max(able, key=lambda one: (not one.trained.collapsed, one.trained.validation_accuracy))
+
+
+def _run(trial: Trial, tuning: Tuning, one: _Try, *, tested: bool) -> Run:
+    trained = one.trained
+    chosen = {} if one.strength is None else {tuning.strength_name: one.strength}
+    return Run(
+        seed=one.seed,
+        learning_rate=one.rate,
+        validation_accuracy=trained.validation_accuracy,
+        test_accuracy=_test(trial, tuning, one) if tested else None,
+        epochs=trained.epochs,
+        seconds=trained.seconds,
+        settings={**chosen, **trained.settings},
+        collapsed=trained.collapsed,
+        note="; ".join(note for note in (one.note, trained.note) if note) or None,
+        peak_memory=trained.peak_memory,
+    )
+
+
+def _test(trial: Trial, tuning: Tuning, one: _Try) -> float:
+    """Accuracy on the test rows with the weights of the best epoch."""
+    from .memory import relieved
+
+    def predict(network: Network) -> float:
+        return relieved(network, lambda: network.predict(trial.split.test))[0]
+
+    with tuning.opened(trial, one.seed, one.strength) as network:
+        assert one.trained.weights is not None
+        network.load(read_state(one.trained.weights))
+        return predict(network)
