@@ -14,7 +14,7 @@ from .measuring import score, similarity
 from .options import JsonOption, OutOption, TrustOption, check_out
 from .output import command_line, print_json
 from .ranking import rank
-from .training import confirm
+from .training import ConfirmCommand, confirm
 
 app = typer.Typer(
     name="transferscope",
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(rank)
-app.command()(confirm)
+app.command(cls=ConfirmCommand)(confirm)
 app.command()(evaluate)
 app.add_typer(history_app, name="history")
 

@@ -19,6 +19,22 @@ def check_out(out: Path) -> Path:
     return out
 
 
+def source_pairs(texts: list[str]) -> dict[str, str]:
+    """SOURCE=TARGET; a spec may hold equals signs itself, so the split is where a target's scheme follows."""
+    from ..errors import TransferScopeError
+    from ..targets import TARGETS
+
+    pairs = {}
+    for text in texts:
+        cuts = [at for at in range(len(text)) if text[at] == "=" and text[at + 1 :].partition(":")[0] in TARGETS]
+        if not cuts:
+            raise TransferScopeError(
+                f"--source-data {text!r} is not SOURCE=TARGET, such as timm:resnet18=imagefolder:DIR."
+            )
+        pairs[text[: cuts[0]]] = text[cuts[0] + 1 :]
+    return pairs
+
+
 TargetOption = Annotated[
     str,
     typer.Option("--target", "-t", help="imagefolder:DIR, audiofolder:DIR, csv:FILE?text=COL&label=COL, jsonl:..."),

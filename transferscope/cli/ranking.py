@@ -18,6 +18,7 @@ from .options import (
     StoreOption,
     TargetOption,
     TrustOption,
+    source_pairs,
 )
 from .output import command_line, finish, print_json
 
@@ -93,7 +94,7 @@ def rank(
             target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling or "mean",
             adapters=adapter or (), twins=twins, race=race, budget=budget, constraints=constraints,
             store=False if no_store else store, source_accuracy=_accuracies(source_accuracy or []),
-            source_data=_pairs(source_data or []), max_samples=max_samples, seed=seed, device=device,
+            source_data=source_pairs(source_data or []), max_samples=max_samples, seed=seed, device=device,
             batch_size=batch_size, precision=precision, strict=strict, trust_remote_code=trust_remote_code,
             progress=progress, command=command_line(),
         )  # fmt: skip
@@ -114,19 +115,3 @@ def _accuracies(texts: list[str]) -> dict[str, float]:
         if not name:
             raise TransferScopeError(f"--source-accuracy {text!r} is not SOURCE=VALUE, such as timm:resnet18=0.697.")
     return found
-
-
-def _pairs(texts: list[str]) -> dict[str, str]:
-    """SOURCE=TARGET; a spec may hold equals signs itself, so the split is where a target's scheme follows."""
-    from ..errors import TransferScopeError
-    from ..targets import TARGETS
-
-    pairs = {}
-    for text in texts:
-        cuts = [at for at in range(len(text)) if text[at] == "=" and text[at + 1 :].partition(":")[0] in TARGETS]
-        if not cuts:
-            raise TransferScopeError(
-                f"--source-data {text!r} is not SOURCE=TARGET, such as timm:resnet18=imagefolder:DIR."
-            )
-        pairs[text[: cuts[0]]] = text[cuts[0] + 1 :]
-    return pairs

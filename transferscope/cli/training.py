@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ..results import Ranking
-from .options import DeviceOption, JsonOption, NoStoreOption, OutOption, StoreOption, TrustOption
+from .options import DeviceOption, JsonOption, NoStoreOption, OutOption, StoreOption, TrustOption, source_pairs
 from .output import command_line, finish, load
+
+
+class ConfirmCommand(TyperCommand):
+    """Its help lists the registered strategies, which would cost every other command the time to look them up."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        from ..confirm import STRATEGIES
+        from ..confirm.confirm import AUTO
+
+        (option,) = (param for param in self.params if param.name == "strategy")
+        option.help = f"{', '.join(STRATEGIES)}, or auto: {' and '.join(AUTO)} (repeat)."  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
 
 def confirm(
     ranking: Annotated[Path, typer.Argument(help="A ranking saved by `transferscope rank`.")],
     top: Annotated[int, typer.Option(min=1, help="How many sources to train, best first.")] = 3,
     source: Annotated[list[str] | None, typer.Option(help="Train just this ranked source (repeat).")] = None,
-    strategy: Annotated[list[str] | None, typer.Option(help="linear_probe, full, or auto: both (repeat).")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="A way to train (repeat).")] = None,
     controls: Annotated[bool, typer.Option(help="Train random twins and the raw input too.")] = False,
     learning_rate: Annotated[list[float] | None, typer.Option(help="Rates to search (repeat).")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs at the best rate.")] = 2,
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
     batch_size: Annotated[int, typer.Option(min=2)] = 32,
+    quick: Annotated[bool, typer.Option(help="A first look: one rate, one seed, few epochs.")] = False,
+    source_data: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=TARGET: a source's own data, for joint and aligned (repeat).")
+    ] = None,
     device: DeviceOption = "auto",
     store: StoreOption = None,
     no_store: NoStoreOption = False,
@@ -34,15 +52,14 @@ def confirm(
     from ..confirm.confirm import confirm as train_candidates
     from .drawing import DrawnProgress
 
-    recipe = Recipe(n_seeds=seeds, epochs=epochs, batch_size=batch_size)
-    if learning_rate:
-        recipe = Recipe(tuple(learning_rate), seeds, epochs, batch_size=batch_size)
+    rates = tuple(learning_rate or Recipe.learning_rates)
+    recipe = Recipe(rates, seeds, epochs, batch_size=batch_size, quick=quick)
     chosen = "auto" if not strategy or strategy == ["auto"] else strategy
     with DrawnProgress() as progress:
         truth = train_candidates(
             load(ranking, Ranking), top=top, sources=source, strategy=chosen, controls=controls, recipe=recipe,
-            device=device, batch_size=batch_size, store=False if no_store else store,
-            trust_remote_code=trust_remote_code, progress=progress,
+            source_data=source_pairs(source_data or []), device=device, batch_size=batch_size,
+            store=False if no_store else store, trust_remote_code=trust_remote_code, progress=progress,
             command=command_line(),
         )  # fmt: skip
     finish(truth, out, as_json)

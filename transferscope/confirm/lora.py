@@ -29,7 +29,6 @@ class LoRA(Tuning):
         before = {name: module for name, module in model.named_modules() if _fits(module)}
         if not before:
             raise TransferScopeError(f"{trial.source.card.name}: has no linear layer or convolution for lora.")
-        had = set(vars(model))
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="|".join(map(re.escape, before)))
         inject_adapter_in_model(config, model)
         try:
@@ -40,8 +39,7 @@ class LoRA(Tuning):
         finally:
             for name, module in before.items():
                 model.set_submodule(name, module)
-            for name in set(vars(model)) - had:
-                delattr(model, name)  # peft's note of its config
+            del model.peft_config  # peft's note of what it did
 
 
 def _fits(module: Any) -> bool:

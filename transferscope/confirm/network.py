@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 State = Mapping[str, Any]
+DISTURBANCES = ("apply_spec_augment", "layerdrop", "encoder_layerdrop", "layer_drop")  # transformers', torchaudio's
 
 
 @dataclass(frozen=True)
@@ -191,13 +192,42 @@ def restored(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Speech models neither blank out stretches of sound inside, nor leave out whole layers.
+
+    No other source does; short sounds cannot be masked, and a layer that is left out has no activation to tap.
+    """
+    holders = {
+        id(holder): holder for module in model.modules() for holder in (module, getattr(module, "config", None))
+    }
+    before = [
+        (holder, name, getattr(holder, name))
+        for holder in holders.values()
+        for name in DISTURBANCES
+        if isinstance(getattr(holder, name, None), int | float)
+    ]
+    for holder, name, value in before:
+        setattr(holder, name, type(value)(0))
+    try:
+        yield
+    finally:
+        for holder, name, value in before:
+            setattr(holder, name, value)
+
+
+@contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """Torch's generators at `seed` inside, as they were outside."""
+    """Torch's and NumPy's generators at `seed` inside, as they were outside."""
     import torch
 
+    before = np.random.get_state()
     with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        yield
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
 
 
 def batch_norms(body: nn.Module) -> list[torch.nn.modules.batchnorm._BatchNorm]:

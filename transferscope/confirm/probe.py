@@ -15,7 +15,7 @@ from .strategy import Trial
 Array = NDArray[np.float64]
 Labeled = tuple[Array, NDArray[np.int64]]
 STRENGTHS = tuple(10.0**power for power in range(-4, 5))  # inverse L2 penalties, searched on validation
-RIDGES = tuple(10.0**power for power in np.arange(-8, 3.5, 0.5))  # penalties over the mean variance of a feature
+RIDGES = tuple(10.0 ** (power / 2) for power in range(-16, 7))  # penalties over the mean variance of a feature
 PATIENCE = 3  # strengths without a better accuracy; the weakest penalties take longest and seldom help
 ITERATIONS = 500
 

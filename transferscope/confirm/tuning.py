@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..results import Setting
-from .network import Batch, Network, restored, seeded
+from .network import Batch, Network, restored, seeded, undisturbed
 from .strategy import Recipe, Trial
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Tuning:
     def opened(self, trial: Trial, seed: int, strength: float | None) -> Iterator[Network]:
         """The network before its first step; the source's model is put back as it was."""
         model = trial.source.model.to(trial.extractor.device)
-        with restored(model), seeded(seed, trial.extractor.device), self.edit(trial):
+        with restored(model), undisturbed(model), seeded(seed, trial.extractor.device), self.edit(trial):
             names = self.trainable(trial)
             for name, value in model.named_parameters():
                 value.requires_grad_(value.requires_grad and (names is None or name in names))
