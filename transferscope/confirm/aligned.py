@@ -35,7 +35,10 @@ class Aligned(BesideSource):
 
 
 def coral(a: Tensor, b: Tensor) -> Tensor:
-    r"""Squared distance of covariances, :math:`\|C_a - C_b\|_F^2 / 4d^2`.
+    r"""Squared distance of covariances, :math:`\|C_a - C_b\|_F^2 / 4d^2`, over the squared mean variance of both.
+
+    The paper leaves out the last division. Without it the term would grow with the fourth power of the features'
+    scale, which differs between sources by orders of magnitude, and one weight could not serve them all.
 
     Parameters
     ----------
@@ -45,7 +48,9 @@ def coral(a: Tensor, b: Tensor) -> Tensor:
     ----------
     Sun and Saenko, "Deep CORAL: correlation alignment for deep domain adaptation", ECCV 2016 workshops.
     """
-    return (a.T.cov() - b.T.cov()).square().sum() / (4 * a.shape[1] ** 2)
+    first, second = a.T.cov(), b.T.cov()
+    variance = (first.trace() + second.trace()) / (2 * a.shape[1])
+    return ((first - second) / variance.clamp(min=1e-12)).square().sum() / (4 * a.shape[1] ** 2)
 
 
 def mmd(a: Tensor, b: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class L2SP(Tuning):
     r"""Adds :math:`\frac\alpha2 \|w - w_0\|^2 + \frac\beta2 \|v\|^2`, w being the body's weights, v the head's."""
 
+    decays = False  # the pull takes its place
+
     def begin(self, network: Network) -> None:
         """Remember the start."""
         self.start = [(value, value.detach().clone()) for value in network.body.parameters() if value.requires_grad]

@@ -34,8 +34,11 @@ def recompute(body: nn.Module, on: bool) -> bool:
     """Switch gradient checkpointing of transformers' and timm's models; whether the model can."""
     model: Any = body
     if getattr(model, "supports_gradient_checkpointing", False):
-        options = {"use_reentrant": False}  # the other kind gives no gradient where the input needs none
-        model.gradient_checkpointing_enable(options) if on else model.gradient_checkpointing_disable()
+        name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"  # the old name
+        if on:  # the other kind, re-entrant, gives no gradient where the input needs none
+            getattr(model, f"{name}_checkpointing_enable")({"use_reentrant": False})
+        else:
+            getattr(model, f"{name}_checkpointing_disable")()
         return True
     if not hasattr(model, "set_grad_checkpointing"):
         return False

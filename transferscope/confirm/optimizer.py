@@ -25,7 +25,8 @@ def make_optimizer(
     recipe = network.trial.recipe
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for value, rate in _rates(network, tuning, learning_rate):
-        groups[rate, recipe.weight_decay if value.ndim > 1 else 0.0].append(value)
+        decay = recipe.weight_decay if tuning.decays and value.ndim > 1 else 0.0
+        groups[rate, decay].append(value)
     optimizer = torch.optim.AdamW(
         [{"params": values, "lr": rate, "weight_decay": decay} for (rate, decay), values in groups.items()], fused=True
     )

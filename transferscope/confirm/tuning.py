@@ -25,12 +25,15 @@ class Tuning:
         The body's rate is this many times the recipe's; the head's is not.
     keeps_start : bool
         Whether the weights before the first step may turn out the best.
+    decays : bool
+        Whether weight decay applies.
     strength_name : str
         What `strengths` are called in results.
     """
 
     rate_factor = 1.0
     keeps_start = False
+    decays = True
     strength_name = "strength"
 
     def strengths(self, recipe: Recipe) -> tuple[float | None, ...]:
