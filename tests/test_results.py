@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_round_trip_is_exact(result: Result, tmp_path: Path) -> None:
     path = save_result(result, tmp_path / "deep" / "result.json")
     assert load_result(path) == result
     assert [p.name for p in path.parent.iterdir()] == ["result.json"]
+
+
+def test_a_truth_from_before_strategies_logged_more_is_read(tmp_path: Path) -> None:
+    truth = results()[1]
+    path = save_result(truth, tmp_path / "t.json")
+    data = json.loads(path.read_text())
+    (found,) = data["confirmed"]
+    (run,) = found["runs"]
+    del found["quick"], run["epochs"][0]["measures"]
+    for name in ("settings", "collapsed", "note", "peak_memory"):
+        del run[name]
+    path.write_text(json.dumps(data))
+    assert load_result(path) == truth
 
 
 def test_unknown_fields_are_refused(tmp_path: Path) -> None:

@@ -84,6 +84,31 @@ def test_the_whole_road(picture_folder: Path, tiny_models: str, tmp_path: Path) 
     assert load_result(tmp_path / "r.json").stamp.command.startswith("transferscope rank --target imagefolder:")
 
 
+def test_strategies_are_listed_without_loading_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['transferscope', 'confirm', '--help']\n"
+        "from transferscope.cli import main\n"
+        "try: main()\nfinally: assert not {'torch', 'peft', 'accelerate', 'sklearn'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.replace(",", " ").split()
+    assert {"linear_probe", "full", "lp_ft", "partial", "bias_norm", "lora", "l2_sp", "joint", "aligned"} <= set(words)
+
+
+def test_quick_training_beside_the_sources_own_data(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    target, name = f"imagefolder:{picture_folder}", "python:tiny_models:deep"
+    done = run_here("rank", "-t", target, "-s", name, "--no-twins", "--no-store", "--out", "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    words = ("confirm", "r.json", "--strategy", "joint", "--no-store")
+    refused(*words, cwd=tmp_path, says="joint: no data of the source's own for python:tiny_models:deep; give")
+    done = run_here(*words, "--quick", "--source-data", f"{name}={target}", "--out", "t.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (found,) = load_result(tmp_path / "t.json").confirmed
+    assert found.quick
+    assert len(found.runs[-1].epochs) <= 3
+
+
 def test_json_is_all_that_is_printed(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
     words = ("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges", "--json", "--no-twins")
     done = run_here(*words, cwd=tmp_path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import transferscope as ts
-from transferscope.confirm import Recipe, training
+from transferscope.confirm import STRATEGIES, Recipe, training
 from transferscope.confirm.network import averaged_statistics
 from transferscope.errors import ResultError, TransferScopeError, UnknownNameError
 from transferscope.results import Ranking, Step, load_result
@@ -101,6 +102,48 @@ def test_finished_trial_is_not_trained_again(ranking: Ranking, monkeypatch: pyte
     assert [sorted(p.name for p in folder.iterdir()) for folder in folders] == [["runs.json"]] * 2
 
 
+def test_every_strategy_by_its_name_alone(ranking: Ranking, tmp_path: Path) -> None:
+    names = list(STRATEGIES)
+    source, data = "python:tiny_models:deep", f"imagefolder:{tmp_path / 'pictures'}"
+    truth = ts.confirm(ranking, sources=[source], strategy=names, recipe=replace(QUICK, quick=True),
+                       source_data={source: data})  # fmt: skip
+    assert not truth.failures
+    assert {found.strategy for found in truth.confirmed} == set(names)
+    assert load_result(truth.to_json(tmp_path / "truth.json")) == truth
+    for found in truth.confirmed:
+        assert found.quick
+        assert found.spread is None
+        assert all(len(run.epochs) <= 3 for run in found.runs)
+        assert len([run for run in found.runs if run.test_accuracy is not None]) == 1
+    again = ts.confirm(ranking, sources=[source], strategy=names, recipe=replace(QUICK, quick=True),
+                       source_data={source: data})  # fmt: skip
+    assert {c.strategy: c.runs for c in again.confirmed} == {c.strategy: c.runs for c in truth.confirmed}
+
+
+def test_source_data_are_asked_for(ranking: Ranking, tmp_path: Path) -> None:
+    wanted = r"joint and aligned: no data of the source's own for python:tiny_models:\w+, python:tiny_models:\w+; give"
+    with pytest.raises(TransferScopeError, match=wanted) as found:
+        ts.confirm(ranking, top=2, strategy=["full", "joint", "aligned"])
+    assert "--source-data python:tiny_models:" in str(found.value)
+    with pytest.raises(UnknownNameError, match="no ranked source named 'python:tiny_models:deeper'"):
+        ts.confirm(ranking, strategy="joint", source_data={"python:tiny_models:deeper": "imagefolder:x"})
+
+
+def test_other_source_data_are_another_trial(ranking: Ranking, picture_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    source, recipe = "python:tiny_models:deep", replace(QUICK, quick=True, epochs=1)
+    shutil.copytree(picture_folder, tmp_path / "others")
+    (tmp_path / "others" / "top" / "0.png").unlink()
+    for folder, n in (("pictures", 1), ("others", 2), ("pictures", 2)):
+        data = {source: f"imagefolder:{tmp_path / folder}"}
+        ts.confirm(ranking, sources=[source], strategy="joint", recipe=recipe, source_data=data)
+        assert len(list((cache_dir() / "runs").iterdir())) == n
+    for data in ({source: f"imagefolder:{tmp_path / 'pictures'}"}, {}):
+        ts.confirm(ranking, sources=[source], strategy="full", recipe=recipe, source_data=data)
+        assert len(list((cache_dir() / "runs").iterdir())) == 3  # a strategy that does not read them
+
+
 def test_controls_are_trained_when_asked_for(ranking: Ranking) -> None:
     truth = ts.confirm(ranking, top=None, strategy="linear_probe", controls=True)
     assert {c.source for c in truth.confirmed} == {c.source for c in ranking.best()}
@@ -165,7 +208,6 @@ def test_each_candidate_is_trained_by_its_own_adapter_and_pooling(
     ranking: Ranking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from collections import Counter
-    from dataclasses import replace
     from typing import Any
 
     from transferscope.adapters import CONVERTERS, Edge
@@ -213,8 +255,6 @@ def test_each_candidate_is_trained_by_its_own_adapter_and_pooling(
 
 
 def test_a_path_that_no_longer_converts_alike_is_refused(ranking: Ranking) -> None:
-    from dataclasses import replace
-
     def cropped(step: Step) -> Step:
         return replace(step, settings={**step.settings, "crop": 0.5})
 

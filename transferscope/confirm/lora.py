@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,7 +31,11 @@ class LoRA(Tuning):
         if not before:
             raise TransferScopeError(f"{trial.source.card.name}: has no linear layer or convolution for lora.")
         config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="|".join(map(re.escape, before)))
-        inject_adapter_in_model(config, model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "fan_in_fan_out")  # GPT-2's layers are transposed, and peft sees it
+            inject_adapter_in_model(config, model)
+        for name, module in before.items():
+            _show_sizes(model.get_submodule(name), module)
         try:
             seen = parameter_depths(trial)
             for name in [name for name in before if f"{name}.lora_B.default.weight" not in seen]:
@@ -40,6 +45,13 @@ class LoRA(Tuning):
             for name, module in before.items():
                 model.set_submodule(name, module)
             del model.peft_config  # peft's note of what it did
+
+
+def _show_sizes(wrapper: Any, module: Any) -> None:
+    """A model's own code may read a layer's stride or width, which peft's wrapper hides."""
+    for name, value in vars(module).items():
+        if not name.startswith("_") and not hasattr(wrapper, name):
+            setattr(wrapper, name, value)
 
 
 def _fits(module: Any) -> bool:
