@@ -64,8 +64,30 @@ def bert() -> Source:
     return wrap_hf(BertModel(config), "bert", lambda auto: tokenizer)
 
 
+def gpt2() -> Source:
+    from transformers import GPT2Config, GPT2Model
+
+    tokenizer = bert().input.tokenizer  # type: ignore[union-attr]
+    ends = {"bos_token_id": 0, "eos_token_id": 0}
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=32, n_embd=16, n_layer=3, n_head=2, **ends)
+    return wrap_hf(GPT2Model(config), "gpt2", lambda auto: tokenizer)
+
+
+def whisper() -> Source:
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    config = WhisperConfig(
+        num_mel_bins=8, vocab_size=60, max_source_positions=50, d_model=16, encoder_layers=3, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
+        pad_token_id=0, bos_token_id=2, eos_token_id=3, decoder_start_token_id=2,
+    )  # fmt: skip
+    extractor = WhisperFeatureExtractor(feature_size=8, chunk_length=1)
+    return wrap_hf(WhisperModel(config), "whisper", lambda auto: extractor)
+
+
 SOURCES: dict[str, tuple[Any, str]] = {
     "cnn": (cnn, "image"), "vit": (vit, "image"), "wav2vec2": (wav2vec2, "audio"), "bert": (bert, "text"),
+    "gpt2": (gpt2, "text"), "whisper": (whisper, "audio"),
     "timm-vit": (lambda: load_source("timm:test_vit?weights=random&size=32"), "image"),
     "timm-resnet": (lambda: load_source("timm:test_resnet?weights=random&size=64"), "image"),
 }  # fmt: skip

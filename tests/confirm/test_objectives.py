@@ -19,7 +19,7 @@ from transferscope.confirm.network import Batch, Network
 from transferscope.confirm.optimizer import make_optimizer
 from transferscope.confirm.probe import fit_probe, probe_parts
 from transferscope.confirm.strategy import STRATEGIES, Trial
-from transferscope.confirm.training import Plan, train
+from transferscope.confirm.training import Plan, set_modes, train
 from transferscope.confirm.tuning import Tuning
 from transferscope.errors import UnknownNameError
 from transferscope.targets.arrays import from_arrays
@@ -169,9 +169,28 @@ def test_lp_ft_starts_at_the_probe(trial_of: TrialOf, kind: str) -> None:
     with ProbedStart(probe).opened(trial, 0, None) as network:
         assert network.predict(trial.split.validation)[0] == pytest.approx(probe.validation_accuracy)
         assert network.predict(trial.split.test)[0] == pytest.approx(probe.accuracy(*test))
-    (run,) = STRATEGIES["lp_ft"].fit(trial)
+        set_modes(network.body, keep_statistics=True)
+        (norm,) = [m for m in network.body.modules() if isinstance(m, torch.nn.BatchNorm2d)][:1] or [None]
+        assert norm is None or not norm.training
+    *_, run = STRATEGIES["lp_ft"].fit(trial)
     assert run.validation_accuracy >= probe.validation_accuracy
     assert run.settings["probe_validation_accuracy"] == probe.validation_accuracy
+
+
+def test_calibration_scales_the_probe_to_the_least_loss(trial_of: TrialOf) -> None:
+    trial = trial_of("vit", "lp_ft")
+    train, validation, _ = probe_parts(trial)
+    probe = fit_probe(train, validation, 3)
+    made = probe.calibrated(*validation)
+    scale = made.weight[0, 0] / probe.weight[0, 0]
+    np.testing.assert_allclose(made.weight, scale * probe.weight)
+    np.testing.assert_allclose(made.bias, scale * probe.bias)
+    labels, n = torch.from_numpy(validation[1]), len(validation[1])
+    losses = [
+        float(cross_entropy(torch.from_numpy(f * made.logits(validation[0])), labels, label_smoothing=1 / (n + 2)))
+        for f in (0.95, 1, 1.05)
+    ]
+    assert min(losses) == losses[1]
 
 
 def test_rates_fall_from_the_head_down_and_biases_do_not_decay(trial_of: TrialOf) -> None:

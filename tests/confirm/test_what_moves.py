@@ -16,7 +16,7 @@ from transferscope.confirm.training import Plan, train
 from transferscope.confirm.tuning import Tuning
 
 TrialOf = Callable[..., Trial]
-KINDS = ("cnn", "vit", "wav2vec2", "bert", "timm-vit", "timm-resnet")
+KINDS = ("cnn", "vit", "wav2vec2", "bert", "gpt2", "whisper", "timm-vit", "timm-resnet")
 
 
 def tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:

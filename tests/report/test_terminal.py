@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transferscope.report.study import gather
+from transferscope.report.tables import training_remark
 from transferscope.report.terminal import (
     agreement_table,
     print_result,
@@ -55,6 +56,19 @@ def test_truth(truth: Truth, make: SimpleNamespace) -> None:
     table = truth_table(truth)
     assert " ".join(words(table, "full")) == f"{make.sources[0]} full blocks.3 93.0 % 0.6 % 2.6 % 21.7 s"
     assert [row.style for row in table.rows] == [None, None, None, None, "dim", "dim"]
+
+
+def test_quick_and_collapsed_training_is_told(truth: Truth, make: SimpleNamespace) -> None:
+    row = truth.confirmed[0]
+    runs = tuple(replace(run, collapsed=True, note="again at a third of 0.003, which collapsed") for run in row.runs)
+    marked = replace(row, quick=True, runs=runs)
+    shown = " ".join(" ".join(lines(truth_table(replace(truth, confirmed=(marked,))))).split())
+    assert "(quick)" in shown
+    assert "(collapsed)" in shown
+    said = training_remark(marked)
+    assert said.startswith("quick: one rate, one seed, few epochs; collapsed: one class")
+    assert said.endswith("again at a third of 0.003, which collapsed")
+    assert training_remark(row) == ""
 
 
 def test_study(ranking: Ranking, truth: Truth, make: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

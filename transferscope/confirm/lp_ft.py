@@ -13,9 +13,14 @@ from .tuning import Tuning
 
 
 class ProbedStart(Tuning):
-    """Fine-tuning whose head starts as the best linear probe; where no epoch is better, the probe is the outcome."""
+    """Fine-tuning whose head starts as the best linear probe; where no epoch is better, the probe is the outcome.
+
+    Batch norms keep the source's statistics, which the probe's features were made with: with each batch's own the
+    head reads other features than it was fitted to, and the first loss is far above chance.
+    """
 
     keeps_start = True
+    keeps_statistics = True
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
@@ -46,4 +51,5 @@ def lp_ft(trial: Trial) -> tuple[Run, ...]:
     Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", ICLR 2022.
     """
     train, validation, _ = probe_parts(trial)
-    return fine_tune(trial, ProbedStart(fit_probe(train, validation, len(trial.target.classes))))
+    probe = fit_probe(train, validation, len(trial.target.classes))
+    return fine_tune(trial, ProbedStart(probe.calibrated(*validation)))

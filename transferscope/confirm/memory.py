@@ -58,7 +58,10 @@ def _out_of_memory(error: RuntimeError) -> bool:
 
 def _spare(network: Network) -> bool:
     """Need less memory than now; whether that is possible."""
-    smallest = 3 if batch_norms(network.body) else 1  # equal parts of at most 3 never leave a norm a single sample
+    import torch
+
+    norms = any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in network.body.modules())
+    smallest = 3 if norms else 1  # equal parts of at most 3 never leave a norm a single sample
     if network.part > smallest:
         network.part = max(network.part // 2, smallest)
         return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import TransferScopeError
 from ..results import Run
-from .network import Network
+from .memory import relieved
 from .strategy import Trial
 from .training import Plan, Trained, read_state, train
 from .tuning import Tuning
@@ -45,16 +45,15 @@ def fine_tune(trial: Trial, tuning: Tuning) -> tuple[Run, ...]:
     tries: list[_Try] = []
     for rate in trial.recipe.learning_rates:
         tries += _fit(trial, tuning, rate, strength, trial.seed)
-    rate = _best(trial, tries).rate
+    rate = _best(tries).rate
     for other in others:
         tries += _fit(trial, tuning, rate, other, trial.seed)
-    best = _best(trial, tries)
+    best = _best(tries)
     chosen = [best]
     for seed in range(trial.seed + 1, trial.seed + trial.recipe.n_seeds):
         repeated = _fit(trial, tuning, best.rate, best.strength, seed)
         tries += repeated
-        chosen.append(repeated[-1])
-    chosen = [one for one in chosen if one.trained.weights is not None]
+        chosen += [_best(repeated)] if _able(repeated) else []
     rest = [one for one in tries if one not in chosen]
     return tuple(_run(trial, tuning, one, tested=one in chosen) for one in (*rest, *chosen))
 
@@ -74,13 +73,17 @@ def _fit(trial: Trial, tuning: Tuning, rate: float, strength: float | None, seed
     return [first, _Try(lower, strength, seed, fit(lower), f"again at a third of {rate:g}, which collapsed")]
 
 
-def _best(trial: Trial, tries: list[_Try]) -> _Try:
+def _able(tries: list[_Try]) -> list[_Try]:
+    """Those with an epoch to keep."""
+    return [one for one in tries if one.trained.weights is not None]
+
+
+def _best(tries: list[_Try]) -> _Try:
     """The best on validation; a collapsed one only for want of others."""
-    able = [one for one in tries if one.trained.weights is not None]
-    if not able:
+    if not _able(tries):
         rates = ", ".join(f"{one.rate:g}" for one in tries)
         raise TransferScopeError(f"the loss was not finite at any rate ({rates}); give lower learning rates.")
-    return max(able, key=lambda one: (not one.trained.collapsed, one.trained.validation_accuracy))
+    return max(_able(tries), key=lambda one: (not one.trained.collapsed, one.trained.validation_accuracy))
 
 
 def _run(trial: Trial, tuning: Tuning, one: _Try, *, tested: bool) -> Run:
@@ -102,12 +105,7 @@ def _run(trial: Trial, tuning: Tuning, one: _Try, *, tested: bool) -> Run:
 
 def _test(trial: Trial, tuning: Tuning, one: _Try) -> float:
     """Accuracy on the test rows with the weights of the best epoch."""
-    from .memory import relieved
-
-    def predict(network: Network) -> float:
-        return relieved(network, lambda: network.predict(trial.split.test))[0]
-
+    assert one.trained.weights is not None
     with tuning.opened(trial, one.seed, one.strength) as network:
-        assert one.trained.weights is not None
         network.load(read_state(one.trained.weights))
-        return predict(network)
+        return relieved(network, lambda: network.predict(trial.split.test))[0]

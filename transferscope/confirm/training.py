@@ -166,7 +166,7 @@ def _train_epoch(
     rng = np.random.default_rng(seed)
     rows = rng.permutation(network.trial.split.train)
     losses: list[float] = []
-    set_modes(network.body)
+    set_modes(network.body, keep_statistics=tuning.keeps_statistics)
     with seeded(seed, network.device), averaged_statistics(network.body):  # the seed is dropout's
         for start in range(0, len(rows), size):
             batch = network.data.batch(rows[start : start + size])
@@ -192,14 +192,16 @@ def _train_epoch(
     return float(np.mean(losses))
 
 
-def set_modes(body: nn.Module) -> None:
+def set_modes(body: nn.Module, *, keep_statistics: bool) -> None:
     """Train, but for modules that hold something and train nothing: those compute as they were made to."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
     body.train()
-    if all(value.requires_grad for value in body.parameters()):
-        return
+    some_are_frozen = not all(value.requires_grad for value in body.parameters())
     for module in body.modules():
         holds = [*module.parameters(), *module.buffers()]
-        if holds and not any(value.requires_grad for value in holds):
+        frozen = some_are_frozen and holds and not any(value.requires_grad for value in holds)
+        if frozen or (keep_statistics and isinstance(module, _BatchNorm)):
             module.eval()
 
 

@@ -27,6 +27,8 @@ class Tuning:
         Whether the weights before the first step may turn out the best.
     decays : bool
         Whether weight decay applies.
+    keeps_statistics : bool
+        Whether batch norms compute with the source's statistics while they train, not with each batch's.
     strength_name : str
         What `strengths` are called in results.
     """
@@ -34,6 +36,7 @@ class Tuning:
     rate_factor = 1.0
     keeps_start = False
     decays = True
+    keeps_statistics = False
     strength_name = "strength"
 
     def strengths(self, recipe: Recipe) -> tuple[float | None, ...]:

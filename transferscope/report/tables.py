@@ -172,6 +172,7 @@ def score_notes(ranking: Ranking) -> list[str]:
 def confirmation_table(study: Study) -> Table:
     """What training measured."""
     places = ranks(study.ranking) if study.ranking else {}
+    remarks = any(training_remark(row) for row in study.confirmed)
     columns = [
         NAME,
         Column("Strategy"),
@@ -184,12 +185,13 @@ def confirmation_table(study: Study) -> Table:
         Column("Kept", "on validation", numeric=True),
         Column("Validation", "accuracy", numeric=True),
         Column("Time", "training", numeric=True),
+        *([Column("Remark", is_text=True)] if remarks else []),
     ]
-    rows = [_confirmed_row(row, places, row.source in study.controls) for row in study.confirmed]
+    rows = [_confirmed_row(row, places, row.source in study.controls, remarks) for row in study.confirmed]
     return Table.of("Measured accuracy on test samples that no score saw, highest first", columns, rows)
 
 
-def _confirmed_row(row: Confirmed, places: dict[str, int], is_control: bool) -> Row:
+def _confirmed_row(row: Confirmed, places: dict[str, int], is_control: bool, remarks: bool) -> Row:
     kept = [run for run in row.runs if run.test_accuracy is not None]
     spread = "" if row.spread is None else f"{NBSP}±{NBSP}{100 * row.spread:.1f}"
     cells = (
@@ -204,8 +206,22 @@ def _confirmed_row(row: Confirmed, places: dict[str, int], is_control: bool) -> 
         _rates(run.learning_rate for run in kept),
         percent(fmean(run.validation_accuracy for run in kept)) if kept else MISSING,
         duration(row.seconds),
+        *([training_remark(row)] if remarks else []),
     )
     return Row(cells, places.get(row.source), ("control",) if is_control else (), is_control)
+
+
+def collapsed(row: Confirmed) -> bool:
+    """Whether a run that counts learned nothing."""
+    return any(run.collapsed for run in row.runs if run.test_accuracy is not None)
+
+
+def training_remark(row: Confirmed) -> str:
+    """What departed from the recipe in the runs that count."""
+    kept = [run for run in row.runs if run.test_accuracy is not None]
+    said = ["quick: one rate, one seed, few epochs"] if row.quick else []
+    said += ["collapsed: one class for all validation samples"] if collapsed(row) else []
+    return "; ".join(dict.fromkeys([*said, *(clean(run.note) for run in kept if run.note)]))
 
 
 def _rates(rates: Iterable[float | None]) -> str:

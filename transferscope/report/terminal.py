@@ -14,7 +14,7 @@ from .drawn import new_table, plain, print_parts
 from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
 from .orders import means_table, order_notes
 from .study import Study, gather
-from .tables import agreement_key, estimate, higher_is_better, ranks
+from .tables import agreement_key, collapsed, estimate, higher_is_better, ranks
 from .trust import cautions, chance, intervals_of
 from .verdict import Verdict, decide
 
@@ -67,7 +67,7 @@ def truth_table(truth: Truth) -> Table:
     for row in study.confirmed:
         table.add_row(
             plain(shorten(row.source, LONGEST)),
-            plain(row.strategy),
+            plain(row.strategy + " (quick)" * row.quick + " (collapsed)" * collapsed(row)),
             plain(row.layer),
             percent(row.accuracy),
             percent(row.spread),
