@@ -17,7 +17,10 @@ from .tuning import Tuning
 
 
 class LoRA(Tuning):
-    """Every linear layer and convolution gets an addition of rank `Recipe.lora_rank`; it and the head train."""
+    """Every linear layer and convolution gets an addition of rank `Recipe.lora_rank`; it and the head train.
+
+    Weights that a model multiplies by itself, without calling the layer that holds them (WavLM's attention), get none.
+    """
 
     rate_factor = 10.0  # its best rate is about ten times that of full fine-tuning (Biderman et al., TMLR 2024)
 
