@@ -17,9 +17,7 @@ class Cost:
     latency: float | None  # seconds for one sample alone, forward pass only, median
     throughput: float | None  # samples per second in batches, adapter included
     load_seconds: float | None
-    tuning_bytes: (
-        float | None
-    )  # estimate for full fine-tuning at the batch size; peaks reach 1.4 times that
+    tuning_bytes: float | None  # estimate for full fine-tuning at the batch size; peaks reach 1.4 times that
     tuning_seconds: float | None  # estimated time of one epoch of full fine-tuning over the training rows
 
 
