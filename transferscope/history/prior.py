@@ -65,7 +65,7 @@ def static_prior(table: Table, exclude: str | None = None) -> dict[str, Prior]:
     counts = known.sum(axis=0)
     if not counts.any():
         return {}
-    effects, between, within = _effects(np.where(known, scores, 0.0), known)
+    effects, between, within = source_effects(np.where(known, scores, 0.0), known)
     errors = np.sqrt(within * between / np.maximum(within + counts * between, 1e-12))
     return {
         name: Prior(float(effects[place]), float(errors[place]), int(counts[place]))
@@ -74,8 +74,8 @@ def static_prior(table: Table, exclude: str | None = None) -> dict[str, Prior]:
     }
 
 
-def _effects(scores: Array, known: NDArray[np.bool_]) -> tuple[Array, float, float]:
-    """Source effects, and the variances between sources and within."""
+def source_effects(scores: Array, known: NDArray[np.bool_]) -> tuple[Array, float, float]:
+    """Effects of sources beside levels of targets, and the variances between sources and within: `static_prior`'s."""
     counts, per_target = known.sum(axis=0), np.maximum(known.sum(axis=1), 1)
     effects, between, within = np.zeros(scores.shape[1]), 0.5, 0.5
     for _ in range(ROUNDS):
