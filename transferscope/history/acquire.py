@@ -12,7 +12,7 @@ from .surrogate import Surrogate
 
 Array = NDArray[np.float64]
 PRICE = 0.01  # of a run as long as the mean: a hundredth of how far sources lie apart on a target
-HALVINGS = 50
+HALVINGS = 40
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..evaluate.table import Table
 from .prior import source_effects
 
 Array = NDArray[np.float64]
-STRENGTH = 4.0  # targets' worth of belief that sources vary alike and independently
+STRENGTH = 8.0  # targets' worth of belief that sources vary alike and independently
 LEVEL, LEVEL_SD = 0.5, 0.25  # of an average source's accuracy, where no target tells
 SCALE, SCALE_SD = 0.1, 0.7  # of accuracy per unit of the scores; its spread is of the logarithm
 PACE_SD = 1.0  # of the logarithm of a target's seconds
@@ -106,8 +106,8 @@ class Surrogate:
         References
         ----------
         Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006; Swersky, Snoek and Adams,
-        "Multi-Task Bayesian Optimization", NeurIPS 2013; Chen, "Estimation of the covariance matrix of random
-        effects", 1979 (the inverse-Wishart prior); Salinas, Shen and Perrone, "A Quantile-based Approach for
+        "Multi-Task Bayesian Optimization", NeurIPS 2013; Chen, "Bayesian Inference for a Normal Dispersion
+        Matrix", JRSS B 1979 (the inverse-Wishart prior); Salinas, Shen and Perrone, "A Quantile-based Approach for
         Hyperparameter Transfer Learning", ICML 2020 (scores of ranks, so that targets can be pooled).
         """
         table = _arranged(table, table.sources if sources is None else tuple(sources))
