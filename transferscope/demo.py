@@ -72,7 +72,7 @@ PARTS = (
     ),
     Part("amharic", "package:names-amharic", ("package:minilm-l6", "package:e5-small"), (), 400),
 )  # fmt: skip
-RECIPE = Recipe(learning_rates=(1e-4, 1e-3), n_seeds=1, epochs=3, patience=3)
+RECIPE = Recipe(learning_rates=(1e-4, 1e-3), n_seeds=1, epochs=3, patience=3, min_steps=0)
 
 
 @dataclass(frozen=True)

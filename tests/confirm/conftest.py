@@ -23,7 +23,7 @@ from transferscope.targets.arrays import from_arrays
 
 BODY = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 WORDS = ["good", "fine", "bad", "poor", "film", "book", "very", "quite"]
-RECIPE = Recipe(learning_rates=(3e-3,), n_seeds=1, epochs=3, batch_size=8)
+RECIPE = Recipe(learning_rates=(3e-3,), n_seeds=1, epochs=3, batch_size=8, min_steps=0)
 
 
 def cnn() -> Source:

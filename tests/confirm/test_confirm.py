@@ -15,7 +15,7 @@ from transferscope.errors import ResultError, TransferScopeError, UnknownNameErr
 from transferscope.results import Ranking, Step, load_result
 from transferscope.storage import cache_dir
 
-QUICK = Recipe(learning_rates=(3e-3, 1e-2), n_seeds=2, epochs=4, batch_size=8, patience=4)
+QUICK = Recipe(learning_rates=(3e-3, 1e-2), n_seeds=2, epochs=4, batch_size=8, patience=4, min_steps=0)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_probe_and_fine_tuning_are_measured_on_unseen_rows(ranking: Ranking, tmp
 
 
 def test_fine_tuning_learns_an_easy_task(ranking: Ranking) -> None:
-    recipe = Recipe(learning_rates=(1e-2,), n_seeds=1, epochs=15, batch_size=8, patience=15)
+    recipe = Recipe(learning_rates=(1e-2,), n_seeds=1, epochs=15, batch_size=8, patience=15, min_steps=0)
     (found,) = ts.confirm(ranking, sources=["python:tiny_models:deep"], strategy="full", recipe=recipe).confirmed
     (run,) = found.runs
     assert run.epochs[-1].train_loss < run.epochs[0].train_loss

@@ -15,7 +15,7 @@ import transferscope as ts
 from transferscope.confirm import Recipe
 from transferscope.storage import cache_dir
 
-RECIPE = Recipe(learning_rates=(1e-2,), n_seeds=1, epochs=120, patience=120, batch_size=8)
+RECIPE = Recipe(learning_rates=(1e-2,), n_seeds=1, epochs=120, patience=120, batch_size=8, min_steps=0)
 SCRIPT = """
 import sys, transferscope as ts
 from transferscope.confirm import Recipe

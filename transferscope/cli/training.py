@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +35,9 @@ def confirm(
     controls: Annotated[bool, typer.Option(help="Train random twins and the raw input too.")] = False,
     learning_rate: Annotated[list[float] | None, typer.Option(help="Rates to search (repeat).")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs at the best rate.")] = 2,
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="At most; default: 10, or more where that is less than 100 steps.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=2)] = 32,
     quick: Annotated[bool, typer.Option(help="A first look: one rate, one seed, few epochs.")] = False,
     source_data: Annotated[
@@ -53,7 +56,9 @@ def confirm(
     from .drawing import DrawnProgress
 
     rates = tuple(learning_rate or Recipe.learning_rates)
-    recipe = Recipe(rates, seeds, epochs, batch_size=batch_size, quick=quick)
+    recipe = Recipe(rates, seeds, batch_size=batch_size, quick=quick)
+    if epochs:
+        recipe = replace(recipe, epochs=epochs, min_steps=0)
     chosen = "auto" if not strategy or strategy == ["auto"] else strategy
     with DrawnProgress() as progress:
         truth = train_candidates(

@@ -113,7 +113,7 @@ def confirm(
     history = Store.given(store)
     device = pick_device(device)
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, progress=progress)
-    data, split = _same_data(ranking, target)
+    data, split = same_data(ranking, target)
     recipe, seed = recipe or Recipe(), ranking.split.seed
     settings = _Settings(data, split, recipe, extractor, seed, trust_remote_code, progress, own)
     confirmed: list[Confirmed] = []
@@ -165,7 +165,7 @@ def _source_data(
     return {name: load_target(data) if isinstance(data, str) else data for name, data in given.items()}
 
 
-def _same_data(ranking: Ranking, target: Target | None) -> tuple[Target, Split]:
+def same_data(ranking: Ranking, target: Target | None) -> tuple[Target, Split]:
     """The ranked target and its split, rebuilt and checked by content."""
     target = target or load_target(ranking.target.name)
     if target.content_sha256 != ranking.target.content_sha256:
@@ -214,9 +214,9 @@ def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy
         target=settings.target,
         split=settings.split,
         source=source,
-        adapter=_same_adapter(settings.target, source, candidate),
+        adapter=same_adapter(settings.target, source, candidate),
         layer=candidate.layer if STRATEGIES[strategy].head_at == "best" else source.card.layers[-1],
-        recipe=settings.recipe.as_run(),
+        recipe=settings.recipe.as_run(len(settings.split.train)),
         extractor=replace(settings.extractor, poolings=(candidate.pooling,)),
         seed=settings.seed,
         progress=settings.progress,
@@ -239,7 +239,7 @@ def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy
     )
 
 
-def _same_adapter(target: Target, source: Source, candidate: Candidate) -> Adapter:
+def same_adapter(target: Target, source: Source, candidate: Candidate) -> Adapter:
     """The adapter that was ranked, built again; it must convert as it did then."""
     adapter = find_adapter(target, source, candidate.choices)
     if adapter.path != candidate.path:

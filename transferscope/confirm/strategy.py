@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..storage import cache_dir
 from ..targets import Split, Target
 
 FORMAT = 3  # of a trial; a change of how training or evaluation computes must raise it
-QUICK_EPOCHS = 3
+QUICK_EPOCHS, QUICK_STEPS = 3, 30
 ALIGNMENTS = ("coral", "mmd")
 
 
@@ -36,6 +37,9 @@ class Recipe:
         Runs at the best rate; the first is part of the search.
     epochs : int
         At most; training stops after `patience` epochs without a better validation accuracy.
+    min_steps : int
+        Where few samples make short epochs, both are raised until `epochs` are so many steps: a head that has seen
+        a dozen batches has not learned, whatever the source.
     batch_size : int
         Of one step; where memory is short it is put together of smaller parts.
     weight_decay : float
@@ -53,13 +57,14 @@ class Recipe:
     alignment : {"coral", "mmd"}
         The term of ``aligned``.
     quick : bool
-        One rate, one source weight, one seed and at most `QUICK_EPOCHS` epochs: a first look.
+        One rate, one source weight, one seed, and at most `QUICK_EPOCHS` epochs or `QUICK_STEPS` steps: a first look.
     """
 
     learning_rates: tuple[float, ...] = (3e-5, 1e-4, 1e-3)
     n_seeds: int = 2
     epochs: int = 10
     patience: int = 3
+    min_steps: int = 100
     batch_size: int = 32
     weight_decay: float = 0.01
     warmup: float = 0.1  # share of all steps
@@ -77,13 +82,18 @@ class Recipe:
         if self.alignment not in ALIGNMENTS:
             raise UnknownNameError("alignment", self.alignment, ALIGNMENTS)
 
-    def as_run(self) -> Recipe:
-        """What is trained: itself, or its quick version."""
-        if not self.quick:
-            return self
-        rate = self.learning_rates[len(self.learning_rates) // 2]
-        epochs = min(self.epochs, QUICK_EPOCHS)
-        return replace(self, learning_rates=(rate,), n_seeds=1, epochs=epochs, source_weights=self.source_weights[-1:])
+    def as_run(self, n_train: int) -> Recipe:
+        """What is trained on so many samples: itself or its quick version, with epochs enough."""
+        recipe = self
+        if self.quick:
+            rate = self.learning_rates[len(self.learning_rates) // 2]
+            recipe = replace(
+                self, learning_rates=(rate,), n_seeds=1, epochs=min(self.epochs, QUICK_EPOCHS),
+                min_steps=min(self.min_steps, QUICK_STEPS), source_weights=self.source_weights[-1:],
+            )  # fmt: skip
+        per_epoch = math.ceil(n_train / recipe.batch_size)
+        epochs = max(recipe.epochs, math.ceil(recipe.min_steps / per_epoch))
+        return replace(recipe, epochs=epochs, patience=math.ceil(recipe.patience * epochs / recipe.epochs))
 
 
 @dataclass(frozen=True)
