@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = {
-    "agreements", "choices", "errors", "registry", "results", "storage", "wheels", "progress", "callable_room",
-    "spending", "stamp", "trust",
+    "advices", "agreements", "choices", "errors", "registry", "results", "storage", "wheels", "progress",
+    "callable_room", "spending", "stamp", "trust",
 }  # fmt: skip
 MAY_IMPORT = {
     "targets": set(),
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "history": {"evaluate"},
     "ranking": {"targets", "sources", "adapters", "features", "scorers", "similarity", "history", "evaluate"},
     "confirm": {"targets", "sources", "adapters", "features", "ranking", "history"},
+    "advice": {"targets", "sources", "adapters", "features", "ranking", "confirm"},
     "evaluate": set(),
     "report": {"scorers"},
 }
@@ -106,8 +107,8 @@ def test_files_and_functions_stay_short() -> None:
 def test_public_surface() -> None:
     import transferscope as ts
 
-    assert len(ts.__all__) <= 15
+    assert len(ts.__all__) <= 16
     for name in ts.__all__:
         assert getattr(ts, name) is not None
-    for name in ("rank", "score", "confirm", "evaluate", "similarity", "discrepancy", "report"):
+    for name in ("rank", "score", "confirm", "advise", "evaluate", "similarity", "discrepancy", "report"):
         assert callable(getattr(ts, name))

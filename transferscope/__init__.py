@@ -14,6 +14,7 @@ _HOMES = {
     "score": ".scorers.score",
     "rank": ".ranking.rank",
     "confirm": ".confirm",
+    "advise": ".advice.advise",
     "evaluate": ".evaluate",
     "similarity": ".similarity",
     "discrepancy": ".similarity",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from .advices import Advice
 from .agreements import Agreement, Comparison, OrderScore
 from .choices import Alignment, Effect, Selection, TwinGap
 from .errors import ResultError
@@ -313,9 +314,29 @@ class Evaluation:
         return save_result(self, path)
 
 
-Result = Ranking | Truth | Evaluation
-_KINDS: dict[str, type[Result]] = {"ranking": Ranking, "truth": Truth, "evaluation": Evaluation}
-R = TypeVar("R", Ranking, Truth, Evaluation)
+@dataclass(frozen=True)
+class Advised:
+    """Freeze or fine-tune, of some of a ranking's sources."""
+
+    target: TargetCard
+    split: SplitCard
+    advice: tuple[Advice, ...]  # in the ranking's order
+    stamp: Stamp
+    failures: tuple[Failure, ...] = ()
+    kind: Literal["advice"] = "advice"
+    format: Literal[1] = 1
+    __pydantic_config__ = _STRICT
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write this result to `path`; `load_result` reads it back equal."""
+        return save_result(self, path)
+
+
+Result = Ranking | Truth | Evaluation | Advised
+_KINDS: dict[str, type[Result]] = {
+    "ranking": Ranking, "truth": Truth, "evaluation": Evaluation, "advice": Advised,
+}  # fmt: skip
+R = TypeVar("R", Ranking, Truth, Evaluation, Advised)
 
 
 def is_control(source: str) -> bool:
@@ -339,7 +360,7 @@ def save_result(result: Result, path: str | Path) -> Path:
 
 
 def load_result(path: str | Path) -> Result:
-    """Read a ranking, truth or evaluation back from JSON.
+    """Read a ranking, truth, evaluation or advice back from JSON.
 
     Raises
     ------

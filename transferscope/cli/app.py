@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..results import load_result
+from .advising import advise
 from .evaluating import evaluate
 from .history import history_app
 from .measuring import score, similarity
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(rank)
+app.command()(advise)
 app.command(cls=ConfirmCommand)(confirm)
 app.command()(evaluate)
 app.add_typer(history_app, name="history")

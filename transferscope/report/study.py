@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ResultError
 from ..results import (
+    Advised,
     Agreement,
     Confirmed,
     Evaluation,
@@ -24,13 +25,14 @@ from ..results import (
 
 @dataclass(frozen=True)
 class Study:
-    """One target on one split: its ranking, what training measured, and how the two agree."""
+    """One target on one split: its ranking, what training measured, how the two agree, and the advice."""
 
     target: TargetCard
     split: SplitCard
     ranking: Ranking | None = None
     truths: tuple[Truth, ...] = ()
     agreements: tuple[Agreement, ...] = ()
+    advised: tuple[Advised, ...] = ()
 
     @property
     def confirmed(self) -> tuple[Confirmed, ...]:
@@ -64,27 +66,29 @@ def gather(results: Result | str | Path | Iterable[Result | str | Path]) -> tupl
     ResultError
         If there is nothing to report, or an item is no result.
     """
-    items = [results] if isinstance(results, Ranking | Truth | Evaluation | str | Path) else list(results)
+    items = [results] if isinstance(results, Ranking | Truth | Evaluation | Advised | str | Path) else list(results)
     if not items:
         raise ResultError("no results were given; pass rankings, truths and evaluations, or paths to their files.")
     loaded: list[Result] = []
     for item in items:
         found = load_result(item) if isinstance(item, str | Path) else item
-        if not isinstance(found, Ranking | Truth | Evaluation):
+        if not isinstance(found, Ranking | Truth | Evaluation | Advised):
             raise ResultError(
-                f"found a {type(found).__name__} among the results; expected rankings, truths and evaluations, "
-                "or paths to their JSON files."
+                f"found a {type(found).__name__} among the results; expected rankings, truths, evaluations and "
+                "advice, or paths to their JSON files."
             )
         if found not in loaded:
             loaded.append(found)
     rankings = [item for item in loaded if isinstance(item, Ranking)]
     truths = [item for item in loaded if isinstance(item, Truth)]
     evaluations = [item for item in loaded if isinstance(item, Evaluation)]
+    advised = [item for item in loaded if isinstance(item, Advised)]
     agreements = [row for evaluation in evaluations for row in evaluation.agreements]
-    owners: list[Ranking | Truth] = list(rankings)
-    for truth in truths:  # one that belongs to no ranking here opens a study of its own
-        if not any(_same_data(truth, owner) for owner in owners):
-            owners.append(truth)
+    owners: list[Ranking | Truth | Advised] = list(rankings)
+    strangers: list[Truth | Advised] = [*truths, *advised]
+    for stranger in strangers:  # one that belongs to no ranking here opens a study of its own
+        if not any(_same_data(stranger, owner) for owner in owners):
+            owners.append(stranger)
     studies = [
         Study(
             owner.target,
@@ -92,11 +96,12 @@ def gather(results: Result | str | Path | Iterable[Result | str | Path]) -> tupl
             owner if isinstance(owner, Ranking) else None,
             tuple(truth for truth in truths if _same_data(truth, owner)),
             tuple(row for row in agreements if row.target == owner.target.name),
+            tuple(one for one in advised if _same_data(one, owner)),
         )
         for owner in owners
     ]
     return studies, evaluations
 
 
-def _same_data(one: Ranking | Truth, other: Ranking | Truth) -> bool:
+def _same_data(one: Ranking | Truth | Advised, other: Ranking | Truth | Advised) -> bool:
     return (one.target.content_sha256, one.split.sha256) == (other.target.content_sha256, other.split.sha256)

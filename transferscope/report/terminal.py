@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..results import Candidate, Evaluation, Failure, LayerSimilarity, Ranking, Result, Score, Truth
+from ..results import Advised, Candidate, Evaluation, Failure, LayerSimilarity, Ranking, Result, Score, Truth
+from .advice import advice_table, sentences
 from .choices import alarms, choice_notes, how
 from .drawn import new_table, plain, print_parts
 from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
@@ -143,6 +144,9 @@ def _sentences(verdict: Verdict) -> str:
 
 def print_result(result: Result) -> None:
     """Print one result: its table, its sentences, and what went wrong."""
+    if isinstance(result, Advised):
+        print_parts(advice_table(result), *map(Text, sentences(result)), *_failures(result.failures))
+        return
     if isinstance(result, Evaluation):
         parts: list[RenderableType] = []
         if result.agreements:
