@@ -115,30 +115,36 @@ def _break_even(signals: Signals, curves: tuple[Curve, Curve], weights: Array, s
 
 def _reasons(advice: Advice, best: str, known: Calibration) -> tuple[str, ...]:
     """The advice in numbers."""
-    signals, points = advice.signals, 100.0
-    point = signals.curve[-1]
+    signals, point = advice.signals, advice.signals.curve[-1]
     per_class = signals.n_train / signals.n_classes
+    _, twice, low, high = advice.extrapolated[1]
     said = [
-        f"Fine-tuning ({best}) is expected to change accuracy by {points * advice.gain:+.1f} points over a probe of "
-        f"{advice.layer} (90 % interval {points * advice.gain_low:+.1f} to {points * advice.gain_high:+.1f}, from "
+        f"Fine-tuning ({best}) is expected to change accuracy by {_points(advice.gain)} points over a probe of "
+        f"{advice.layer} (90 % interval {_points(advice.gain_low)} to {_points(advice.gain_high)}, from "
         f"{known.n_cells} confirmed cases on {known.n_targets} targets).",
-        f"With {point.n} samples the best layer's features tell {points * point.frozen:.1f} % of left-out samples; "
-        f"gradients of the last blocks tell {points * point.tuned:.1f} % "
-        f"({points * signals.tangent_gain:+.1f} ± {points * signals.tangent_error:.1f}).",
-        f"{per_class:.0f} labels a class; with twice as many the probe is expected at "
-        f"{points * advice.extrapolated[1][1]:.1f} % ({points * advice.extrapolated[1][2]:.1f} to "
-        f"{points * advice.extrapolated[1][3]:.1f}).",
+        f"With {point.n} samples the best layer's features tell {100 * point.frozen:.1f} % of left-out samples; "
+        f"gradients of the last blocks tell {100 * point.tuned:.1f} % "
+        f"({_points(signals.tangent_gain)} ± {100 * signals.tangent_error:.1f}).",
+        f"{per_class:.0f} labels a class; with twice as many the probe is expected at {100 * twice:.1f} % "
+        f"({100 * low:.1f} to {100 * high:.1f}).",
     ]
     if signals.depth < 1:
-        behind = points * (point.frozen - signals.last_layer)
+        behind = _points(signals.last_layer - point.frozen)
         said.append(
-            f"The best layer lies at {points * signals.depth:.0f} % of the depth; the last one is {behind:.1f} points "
-            "behind, which fine-tuning has to make up first."
+            f"The best layer lies at {100 * signals.depth:.0f} % of the depth; the last one, where fine-tuning begins, "
+            f"tells {behind} points."
         )
     if signals.twin_gap is not None:
-        said.append(f"Its weights are worth {points * signals.twin_gap:+.1f} points over random ones.")
+        said.append(f"Its weights are worth {_points(signals.twin_gap)} points over random ones.")
     if signals.distance is not None:
         said.append(f"Target and source data are {signals.distance:.3g} apart.")
+    if advice.break_even is not None:
+        said.append(f"Fine-tuning is expected to be ahead from about {advice.break_even} training samples on.")
     if not advice.sure:
         said.append("That is no certain call: train both ways (`confirm`), the probe costs next to nothing.")
     return tuple(said)
+
+
+def _points(share: float) -> str:
+    """With its sign, the minus as long as the plus."""
+    return f"{100 * share:+.1f}".replace("-", "−")
