@@ -131,8 +131,8 @@ def _reasons(advice: Advice, best: str, known: Calibration) -> tuple[str, ...]:
     if signals.depth < 1:
         behind = _points(signals.last_layer - point.frozen)
         said.append(
-            f"The best layer lies at {100 * signals.depth:.0f} % of the depth; the last one, where fine-tuning begins, "
-            f"tells {behind} points."
+            f"The best layer lies at {100 * signals.depth:.0f} % of the depth; the last one, where fine-tuning "
+            f"begins, tells {behind} points."
         )
     if signals.twin_gap is not None:
         said.append(f"Its weights are worth {_points(signals.twin_gap)} points over random ones.")
