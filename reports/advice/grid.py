@@ -48,7 +48,7 @@ SOUNDS = (
 GRID = {
     "IMAGE": (("package:mnist-5k", "package:digits"), IMAGES, (60, 150, 400)),
     "AUDIO": (("package:instrument-families",), SOUNDS, (60, 110, 200)),
-    "TEXT": (("package:names-swahili", "package:names-amharic"), TEXTS, (60, 150, 400)),
+    "TEXT": (("package:names-swahili", "package:names-zulu"), TEXTS, (60, 150, 400)),
 }
 
 

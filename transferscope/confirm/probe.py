@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 Labeled = tuple[Array, NDArray[np.int64]]
 STRENGTHS = tuple(10.0**power for power in range(-4, 5))  # inverse L2 penalties, searched on validation
 RIDGES = tuple(10.0 ** (power / 2) for power in range(-16, 7))  # penalties over the mean variance of a feature
-PATIENCE = 3  # strengths without a better accuracy; the weakest penalties take longest and seldom help
+PATIENCE = 3  # strengths without a smaller loss; the weakest penalties take longest and seldom help
 ITERATIONS = 500
 
 
@@ -44,6 +44,13 @@ class Probe:
     def accuracy(self, features: Array, labels: NDArray[np.int64]) -> float:
         """Share of rows whose class has the highest logit."""
         return float(np.mean(self.logits(features).argmax(axis=1) == labels))
+
+    def cross_entropy(self, features: Array, labels: NDArray[np.int64]) -> float:
+        """Mean over rows."""
+        from scipy.special import logsumexp
+
+        logits = self.logits(features)
+        return float(np.mean(logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]))
 
     def calibrated(self, features: Array, labels: NDArray[np.int64]) -> Probe:
         """The same classifier with its logits scaled so that cross-entropy is least on these rows.
@@ -78,7 +85,10 @@ def probe_parts(trial: Trial) -> tuple[Labeled, Labeled, Labeled]:
 
 
 def fit_probe(train: Labeled, validation: Labeled, n_classes: int) -> Probe:
-    """The most accurate on validation of three kinds, each over a wide grid of penalties; the first among ties.
+    """The best on validation of three kinds, each over a wide grid of penalties.
+
+    Best is the smallest cross-entropy of calibrated logits: a dozen rows tie half of the grid in accuracy, with test
+    accuracies 20 points apart, and how sure the right answers are still tells them apart.
 
     - softmax regression on standardised features;
     - softmax regression on whitened features: a penalty there shrinks all directions alike, so that those of little
@@ -89,7 +99,7 @@ def fit_probe(train: Labeled, validation: Labeled, n_classes: int) -> Probe:
     """
     from threadpoolctl import threadpool_limits
 
-    best: Probe | None = None
+    best, least = None, np.inf
     with threadpool_limits(1):  # small products in turns with OpenMP loops: two threads take 3 to 5 times as long
         mean, basis, spread = _directions(train[0])
         X, plain = (train[0] - mean) @ basis, np.ones_like(spread)
@@ -99,10 +109,10 @@ def fit_probe(train: Labeled, validation: Labeled, n_classes: int) -> Probe:
             for setting, weight, bias in fits(X / scale, train[1], n_classes):
                 back = (weight / scale) @ basis.T  # onto features as they are
                 probe = Probe(back, bias - back @ mean, 0.0, {"probe": kind, **setting})
-                accuracy = probe.accuracy(*validation)
+                loss = probe.calibrated(*validation).cross_entropy(*validation)
                 worse += 1
-                if best is None or accuracy > best.validation_accuracy:
-                    best, worse = Probe(probe.weight, probe.bias, accuracy, probe.settings), 0
+                if loss < least:
+                    best, least, worse = replace(probe, validation_accuracy=probe.accuracy(*validation)), loss, 0
                 if worse >= PATIENCE and fits is _softmax:
                     break
     assert best is not None

@@ -20,7 +20,7 @@ from ..sources import Source
 from ..storage import cache_dir
 from ..targets import Split, Target
 
-FORMAT = 3  # of a trial; a change of how training or evaluation computes must raise it
+FORMAT = 4  # of a trial; a change of how training or evaluation computes must raise it
 QUICK_EPOCHS, QUICK_STEPS = 3, 30
 ALIGNMENTS = ("coral", "mmd")
 
