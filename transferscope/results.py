@@ -15,7 +15,7 @@ from .advices import Advice
 from .agreements import Agreement, Comparison, OrderScore
 from .choices import Alignment, Effect, Selection, TwinGap
 from .errors import ResultError
-from .spending import Cost, Excluded, Race
+from .spending import Cost, Excluded, Race, TrainingRace
 from .stamp import Stamp
 from .storage import write_atomically
 from .trust import Check, Control, Fusion, Separation, Standing
@@ -286,6 +286,7 @@ class Truth:
     confirmed: tuple[Confirmed, ...]
     stamp: Stamp
     failures: tuple[Failure, ...] = ()
+    race: TrainingRace | None = None
     kind: Literal["truth"] = "truth"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT

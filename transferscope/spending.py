@@ -1,8 +1,9 @@
-"""What sources cost and what a ranking spent: frozen records of `transferscope.results.Ranking`."""
+"""What sources cost, and what a ranking or a confirmation spent: frozen records of `transferscope.results`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,83 @@ class Planned:
     flops: float | None  # of those that are not
     seconds: float | None  # to load it and compute them; None: it could not be measured
     note: str = ""  # why it would not be ranked
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train one source: what runs in the race of `confirm`."""
+
+    source: str
+    strategy: str
+    learning_rate: float | None  # None: closed form
+    strength: float | None = None  # what else a strategy searches
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A source of a race, and why it is in."""
+
+    source: str
+    reason: Literal["asked", "best set", "first", "history", "random"]  # first: the ranking has no best set
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How far an arm had come at the end of a rung."""
+
+    arm: Arm
+    epochs: int
+    accuracy: float  # the best so far on the validation rows
+
+
+@dataclass(frozen=True)
+class ArmDropped:
+    """An arm that was not trained any further, and by how much the last one that was is ahead of it."""
+
+    arm: Arm
+    epochs: int
+    reason: Literal["behind", "budget"]  # beyond noise; or within, and the time left is too short for it
+    gap: float | None  # of validation accuracy; None: it was not trained at all, or it was no longer compared
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One stage of a race: all arms in it were trained until so many epochs of their schedule."""
+
+    until: int  # 0: what has no epochs
+    ran: tuple[Ran, ...]  # best first
+    dropped: tuple[ArmDropped, ...]
+    seconds: float  # of training, also where an earlier call did it
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An accuracy that the ranking predicted, beside the one that was measured."""
+
+    source: str
+    predicted: float
+    low: float | None
+    high: float | None
+    measured: float  # best of the source's finalists on the test rows
+
+
+@dataclass(frozen=True)
+class TrainingRace:
+    """How confirmation got by with less training than all of it."""
+
+    confidence: float  # asked for
+    entrants: tuple[Entrant, ...]
+    rungs: tuple[Rung, ...]
+    winner: Arm
+    certainty: float  # that no other contender's validation accuracy is really higher; a bound for all looks together
+    decided: bool  # certainty reaches confidence
+    ended: Literal["decided", "done", "budget"]
+    budget: float | None  # seconds of this call
+    seconds: float  # of training in all calls, the finals included
+    full_seconds: float | None  # estimate: every ranked source, strategy, rate and seed to the last epoch
+    unpriced: tuple[str, ...] = ()  # ranked sources that the estimate lacks, for want of a measured cost
+    n_compared: int = 0  # sources behind the two figures below: the ranking's order and validation accuracy so far
+    weighted_kendall: float | None = None
+    regret: float | None = None  # validation accuracy lost by taking the ranking's first
+    predictions: tuple[Prediction, ...] = ()

@@ -17,7 +17,7 @@ from transferscope.confirm.l2_sp import L2SP
 from transferscope.confirm.lp_ft import ProbedStart
 from transferscope.confirm.network import Batch, Network
 from transferscope.confirm.optimizer import make_optimizer
-from transferscope.confirm.probe import fit_probe, probe_parts
+from transferscope.confirm.probe import fit_probe, held_out_part, probe_parts
 from transferscope.confirm.strategy import STRATEGIES, Trial
 from transferscope.confirm.training import Plan, set_modes, train
 from transferscope.confirm.tuning import Tuning
@@ -164,11 +164,11 @@ def test_l2_sp_objective_by_hand(trial_of: TrialOf) -> None:
 @pytest.mark.parametrize("kind", ["cnn", "vit", "wav2vec2", "bert"])
 def test_lp_ft_starts_at_the_probe(trial_of: TrialOf, kind: str) -> None:
     trial = trial_of(kind, "lp_ft")
-    train, validation, test = probe_parts(trial)
+    train, validation = probe_parts(trial)
     probe = fit_probe(train, validation, len(trial.target.classes))
     with ProbedStart(probe).opened(trial, 0, None) as network:
         assert network.predict(trial.split.validation)[0] == pytest.approx(probe.validation_accuracy)
-        assert network.predict(trial.split.test)[0] == pytest.approx(probe.accuracy(*test))
+        assert network.predict(trial.split.test)[0] == pytest.approx(probe.accuracy(*held_out_part(trial)))
         set_modes(network.body, keep_statistics=True)
         (norm,) = [m for m in network.body.modules() if isinstance(m, torch.nn.BatchNorm2d)][:1] or [None]
         assert norm is None or not norm.training
@@ -179,7 +179,7 @@ def test_lp_ft_starts_at_the_probe(trial_of: TrialOf, kind: str) -> None:
 
 def test_calibration_scales_the_probe_to_the_least_loss(trial_of: TrialOf) -> None:
     trial = trial_of("vit", "lp_ft")
-    train, validation, _ = probe_parts(trial)
+    train, validation = probe_parts(trial)
     probe = fit_probe(train, validation, 3)
     made = probe.calibrated(*validation)
     scale = made.weight[0, 0] / probe.weight[0, 0]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..advices import Advice
-from ..confirm.confirm import same_adapter, same_data
+from ..confirm.confirm import same_data
+from ..confirm.trials import same_adapter
 from ..errors import CacheError, TransferScopeError, UnknownNameError
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..results import Run
 from .joint import BesideSource
 from .network import Batch, Network, untracked
-from .search import fine_tune
-from .strategy import Trial, register_strategy
+from .search import register_tuning
+from .strategy import Trial
+from .tuning import Tuning
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,7 @@ def mmd(a: Tensor, b: Tensor) -> Tensor:
     return kernel[:k, :k].mean() + kernel[k:, k:].mean() - 2 * kernel[:k, k:].mean()
 
 
-@register_strategy("aligned", head_at="last", trains_body=True, needs_source_data=True)
-def aligned(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("aligned", head_at="last", needs_source_data=True)
+def aligned(trial: Trial) -> Tuning:
     """Train on the target, aligned with the source data."""
-    return fine_tune(trial, Aligned(trial))
+    return Aligned(trial)

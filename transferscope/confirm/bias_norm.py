@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..results import Run
-from .search import fine_tune
-from .strategy import Trial, register_strategy
+from .search import register_tuning
+from .strategy import Trial
 from .tuning import Tuning
 
 
@@ -25,8 +24,8 @@ class BiasNorm(Tuning):
         }
 
 
-@register_strategy("bias_norm", head_at="last", trains_body=True)
-def bias_norm(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("bias_norm", head_at="last")
+def bias_norm(trial: Trial) -> Tuning:
     """Train biases and norms.
 
     References
@@ -35,4 +34,4 @@ def bias_norm(trial: Trial) -> tuple[Run, ...]:
     Ben Zaken, Goldberg and Ravfogel, "BitFit: simple parameter-efficient fine-tuning for transformer-based masked
     language-models", ACL 2022.
     """
-    return fine_tune(trial, BiasNorm())
+    return BiasNorm()

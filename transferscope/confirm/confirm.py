@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from ..adapters import Adapter, find_adapter
 from ..errors import CacheError, ResultError, TransferScopeError, UnknownNameError
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device
 from ..history.store import Store
 from ..progress import Progress, silent
-from ..results import Candidate, Confirmed, Epoch, Failure, Ranking, Run, Truth
+from ..results import Candidate, Confirmed, Failure, Ranking, Truth
 from ..sources import Source, load_source
 from ..stamp import make_stamp
-from ..storage import write_cache
 from ..targets import Split, Target, load_target, split_target
-from .strategy import STRATEGIES, Recipe, Trial
+from .strategy import STRATEGIES, Recipe
+from .trials import Settings, confirmed_by, finish, finished, trial_of
 
 log = logging.getLogger(__name__)
 AUTO = ("linear_probe", "full")
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What is the same for every trial."""
-
-    target: Target
-    split: Split
-    recipe: Recipe
-    extractor: Extractor
-    seed: int
-    trust_remote_code: bool
-    progress: Progress
-    source_data: Mapping[str, Target] = field(default_factory=dict)
 
 
 def confirm(
@@ -115,7 +95,7 @@ def confirm(
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, progress=progress)
     data, split = same_data(ranking, target)
     recipe, seed = recipe or Recipe(), ranking.split.seed
-    settings = _Settings(data, split, recipe, extractor, seed, trust_remote_code, progress, own)
+    settings = Settings(data, split, recipe, extractor, seed, trust_remote_code, progress, own)
     confirmed: list[Confirmed] = []
     failures: list[Failure] = []
     for done, candidate in enumerate(chosen):
@@ -183,7 +163,7 @@ def same_data(ranking: Ranking, target: Target | None) -> tuple[Target, Split]:
 
 
 def _add_candidate(
-    settings: _Settings,
+    settings: Settings,
     candidate: Candidate,
     strategies: Sequence[str],
     confirmed: list[Confirmed],
@@ -207,65 +187,8 @@ def _add_candidate(
             failures.append(Failure(candidate.source, f"{name}: {reason}"))
 
 
-def _measure(settings: _Settings, source: Source, candidate: Candidate, strategy: str) -> Confirmed:
+def _measure(settings: Settings, source: Source, candidate: Candidate, strategy: str) -> Confirmed:
     """Run one strategy, unless an earlier call finished it."""
-    trial = Trial(
-        strategy=strategy,
-        target=settings.target,
-        split=settings.split,
-        source=source,
-        adapter=same_adapter(settings.target, source, candidate),
-        layer=candidate.layer if STRATEGIES[strategy].head_at == "best" else source.card.layers[-1],
-        recipe=settings.recipe.as_run(len(settings.split.train)),
-        extractor=replace(settings.extractor, poolings=(candidate.pooling,)),
-        seed=settings.seed,
-        progress=settings.progress,
-        source_data=settings.source_data.get(candidate.source),
-    )
-    runs = _finished(trial) or _finish(trial, STRATEGIES[strategy].fit(trial))
-    accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
-    accuracy, n_test = float(np.mean(accuracies)), len(settings.split.test)
-    return Confirmed(
-        source=source.card.name,
-        layer=trial.layer,
-        strategy=strategy,
-        accuracy=accuracy,
-        spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
-        standard_error=float(np.sqrt(accuracy * (1 - accuracy) / n_test)),
-        n_test=n_test,
-        runs=runs,
-        seconds=sum(run.seconds for run in runs),
-        quick=settings.recipe.quick,
-    )
-
-
-def same_adapter(target: Target, source: Source, candidate: Candidate) -> Adapter:
-    """The adapter that was ranked, built again; it must convert as it did then."""
-    adapter = find_adapter(target, source, candidate.choices)
-    if adapter.path != candidate.path:
-        then, now = ({(s.converter, *pair) for s in path for pair in s.settings.items()} for path in
-                     (candidate.path, adapter.path))  # fmt: skip
-        apart = sorted({f"{key} of {name}" for name, key, _ in then ^ now})
-        raise ResultError(
-            f"the path to {candidate.source} is not the one that was ranked: "
-            f"{', '.join(apart) or 'a converter or its reference'} differs; rank it again with this version."
-        )
-    return adapter
-
-
-def _finished(trial: Trial) -> tuple[Run, ...] | None:
-    """The runs of an earlier, finished trial."""
-    path = trial.folder / "runs.json"
-    if not path.exists():
-        return None
-    kept = json.loads(path.read_text())
-    return tuple(Run(**{**run, "epochs": tuple(Epoch(**epoch) for epoch in run["epochs"])}) for run in kept)
-
-
-def _finish(trial: Trial, runs: tuple[Run, ...]) -> tuple[Run, ...]:
-    """Keep the outcome, and drop the weights that only an unfinished trial needs."""
-    write_cache(trial.folder / "runs.json", json.dumps([asdict(run) for run in runs], indent=1).encode())
-    for place in trial.folder.iterdir():
-        if place.is_dir():
-            shutil.rmtree(place)
-    return runs
+    trial = trial_of(settings, source, candidate, strategy)
+    runs = finished(trial) or finish(trial, STRATEGIES[strategy].fit(trial))
+    return confirmed_by(settings, source.card.name, trial.layer, strategy, runs)

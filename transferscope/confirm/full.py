@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from ..results import Run
-from .search import fine_tune
-from .strategy import Trial, register_strategy
+from .search import register_tuning
+from .strategy import Trial
 from .tuning import Tuning
 
 
-@register_strategy("full", head_at="last", trains_body=True)
-def full(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("full", head_at="last")
+def full(trial: Trial) -> Tuning:
     """Train everything.
 
     References
     ----------
     Kornblith, Shlens and Le, "Do better ImageNet models transfer better?", CVPR 2019.
     """
-    return fine_tune(trial, Tuning())
+    return Tuning()

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..adapters import find_adapter
-from ..results import Run
 from .network import Batch, Data, Network, untracked
-from .search import fine_tune
-from .strategy import Recipe, Trial, register_strategy
+from .search import register_tuning
+from .strategy import Recipe, Trial
 from .tuning import Tuning
 
 if TYPE_CHECKING:
@@ -81,8 +80,8 @@ def _gradient(network: Network) -> Tensor:
     return torch.cat([(torch.zeros_like(v) if v.grad is None else v.grad).flatten() for v in values])
 
 
-@register_strategy("joint", head_at="last", trains_body=True, needs_source_data=True)
-def joint(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("joint", head_at="last", needs_source_data=True)
+def joint(trial: Trial) -> Tuning:
     """Train on both tasks.
 
     References
@@ -90,4 +89,4 @@ def joint(trial: Trial) -> tuple[Run, ...]:
     Caruana, "Multitask learning", Machine Learning 1997. The cosine: Du et al., "Adapting auxiliary losses using
     gradient similarity", 2018.
     """
-    return fine_tune(trial, Joint(trial))
+    return Joint(trial)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..results import Run
 from .network import Batch, Network
-from .search import fine_tune
-from .strategy import Trial, register_strategy
+from .search import register_tuning
+from .strategy import Trial
 from .tuning import Tuning
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ class L2SP(Tuning):
         return {"distance": sum(squares) ** 0.5}
 
 
-@register_strategy("l2_sp", head_at="last", trains_body=True)
-def l2_sp(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("l2_sp", head_at="last")
+def l2_sp(trial: Trial) -> Tuning:
     """Train everything, near the start.
 
     References
@@ -46,4 +45,4 @@ def l2_sp(trial: Trial) -> tuple[Run, ...]:
     Li, Grandvalet and Davoine, "Explicit inductive bias for transfer learning with convolutional networks",
     ICML 2018.
     """
-    return fine_tune(trial, L2SP())
+    return L2SP()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..results import Run
-from .probe import fit_probe, probe_parts
+from .probe import fit_probe, held_out_part, probe_parts
 from .strategy import Trial, register_strategy
 
 
@@ -19,15 +22,20 @@ def linear_probe(trial: Trial) -> tuple[Run, ...]:
     ----------
     Alain and Bengio, "Understanding intermediate layers using linear classifier probes", ICLR 2017 workshop.
     """
+    return (probe_run(trial, tested=True)[0],)
+
+
+def probe_run(trial: Trial, *, tested: bool) -> tuple[Run, NDArray[np.bool_]]:
+    """The run, its test rows predicted or not read at all, and which validation rows it tells right."""
     from .device import peak
 
     started = time.perf_counter()
-    train, validation, test = probe_parts(trial)
+    train, validation = probe_parts(trial)
     probe = fit_probe(train, validation, len(trial.target.classes))
     seconds = time.perf_counter() - started
-    return (
-        Run(
-            trial.seed, None, probe.validation_accuracy, probe.accuracy(*test), (), seconds, settings=probe.settings,
-            peak_memory=peak(trial.extractor.device),
-        ),
+    accuracy = probe.accuracy(*held_out_part(trial)) if tested else None
+    run = Run(
+        trial.seed, None, probe.validation_accuracy, accuracy, (), seconds, settings=probe.settings,
+        peak_memory=peak(trial.extractor.device),
     )  # fmt: skip
+    return run, probe.hits(*validation)

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import TransferScopeError
-from ..results import Run
 from .depth import parameter_depths
-from .search import fine_tune
-from .strategy import Trial, register_strategy
+from .search import register_tuning
+from .strategy import Trial
 from .tuning import Tuning
 
 
@@ -67,8 +66,8 @@ def _fits(module: Any) -> bool:
     return type(module) in (torch.nn.Linear, Conv1D)
 
 
-@register_strategy("lora", head_at="last", trains_body=True)
-def lora(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("lora", head_at="last")
+def lora(trial: Trial) -> Tuning:
     """Train low-rank additions.
 
     References
@@ -76,4 +75,4 @@ def lora(trial: Trial) -> tuple[Run, ...]:
     Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022. On all linear layers: Dettmers et
     al., "QLoRA: efficient finetuning of quantized LLMs", NeurIPS 2023.
     """
-    return fine_tune(trial, LoRA())
+    return LoRA()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..results import Run, Setting
+from ..results import Setting
 from .network import Network
 from .probe import Probe, fit_probe, probe_parts
-from .search import fine_tune
-from .strategy import Recipe, Trial, register_strategy
+from .search import register_tuning
+from .strategy import Recipe, Trial
 from .tuning import Tuning
 
 
@@ -42,14 +42,14 @@ class ProbedStart(Tuning):
         return {**self.probe.settings, "probe_validation_accuracy": self.probe.validation_accuracy}
 
 
-@register_strategy("lp_ft", head_at="last", trains_body=True)
-def lp_ft(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("lp_ft", head_at="last")
+def lp_ft(trial: Trial) -> Tuning:
     """Probe the last layer, then train everything.
 
     References
     ----------
     Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", ICLR 2022.
     """
-    train, validation, _ = probe_parts(trial)
+    train, validation = probe_parts(trial)
     probe = fit_probe(train, validation, len(trial.target.classes))
-    return fine_tune(trial, ProbedStart(probe.calibrated(*validation)))
+    return ProbedStart(probe.calibrated(*validation))

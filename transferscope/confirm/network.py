@@ -143,6 +143,11 @@ class Network:
 
     def predict(self, rows: np.ndarray) -> tuple[float, int]:
         """Share of readable rows whose class is predicted, and how many classes are predicted at all."""
+        hits, n_predicted = self.judge(rows)
+        return float(hits.mean()), n_predicted
+
+    def judge(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
+        """Of which readable rows the class is predicted, and how many classes are predicted at all."""
         import torch
 
         self.body.eval()
@@ -158,7 +163,7 @@ class Network:
                 seen.append(predicted.cpu().numpy())
         if not hits:
             raise TransferScopeError(f"{self.trial.target.name}: none of {len(rows)} held-out samples can be read.")
-        return float(np.concatenate(hits).mean()), len(np.unique(np.concatenate(seen)))
+        return np.concatenate(hits), len(np.unique(np.concatenate(seen)))
 
 
 def first_inputs(trial: Trial) -> Mapping[str, Tensor]:

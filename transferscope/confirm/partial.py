@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..results import Run
 from .depth import last_blocks
-from .search import fine_tune
-from .strategy import Trial, register_strategy
+from .search import register_tuning
+from .strategy import Trial
 from .tuning import Tuning
 
 
@@ -19,12 +18,12 @@ class Partial(Tuning):
         return last_blocks(trial, trial.recipe.n_blocks)
 
 
-@register_strategy("partial", head_at="last", trains_body=True)
-def partial(trial: Trial) -> tuple[Run, ...]:
+@register_tuning("partial", head_at="last")
+def partial(trial: Trial) -> Tuning:
     """Train the last blocks.
 
     References
     ----------
     Yosinski et al., "How transferable are features in deep neural networks?", NeurIPS 2014.
     """
-    return fine_tune(trial, Partial())
+    return Partial()

@@ -43,7 +43,11 @@ class Probe:
 
     def accuracy(self, features: Array, labels: NDArray[np.int64]) -> float:
         """Share of rows whose class has the highest logit."""
-        return float(np.mean(self.logits(features).argmax(axis=1) == labels))
+        return float(np.mean(self.hits(features, labels)))
+
+    def hits(self, features: Array, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of which rows the class has the highest logit."""
+        return np.asarray(self.logits(features).argmax(axis=1) == labels)
 
     def cross_entropy(self, features: Array, labels: NDArray[np.int64]) -> float:
         """Mean over rows."""
@@ -77,11 +81,15 @@ class Probe:
         return replace(self, weight=scale * self.weight, bias=scale * self.bias)
 
 
-def probe_parts(trial: Trial) -> tuple[Labeled, Labeled, Labeled]:
-    """Features of the trial's layer and labels: training, validation and test rows, as far as they can be read."""
+def probe_parts(trial: Trial) -> tuple[Labeled, Labeled]:
+    """Features of the trial's layer and labels: training and validation rows, as far as they can be read."""
     train = train_parts(trial.target, trial.split)  # as the ranking did, whose features are at hand
-    first, second, third = (_features(trial, rows) for rows in (train, trial.split.validation, trial.split.test))
-    return first, second, third
+    return _features(trial, train), _features(trial, trial.split.validation)
+
+
+def held_out_part(trial: Trial) -> Labeled:
+    """The same of the test rows: for what was chosen without them."""
+    return _features(trial, trial.split.test)
 
 
 def fit_probe(train: Labeled, validation: Labeled, n_classes: int) -> Probe:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from ..errors import TransferScopeError
 from ..results import Run
 from .memory import relieved
-from .strategy import Trial
+from .strategy import STRATEGIES, Strategy, Trial
 from .training import Plan, Trained, read_state, train
 from .tuning import Tuning
 
@@ -15,7 +17,7 @@ RETREAT = 1 / 3  # of the rate, once, after a collapse
 
 
 @dataclass(frozen=True)
-class _Try:
+class Try:
     """A trained run, and how it came about."""
 
     rate: float
@@ -42,43 +44,55 @@ def fine_tune(trial: Trial, tuning: Tuning) -> tuple[Run, ...]:
     Kornblith, Shlens and Le, "Do better ImageNet models transfer better?", CVPR 2019 (search per model).
     """
     *others, strength = tuning.strengths(trial.recipe)
-    tries: list[_Try] = []
+    tries: list[Try] = []
     for rate in trial.recipe.learning_rates:
-        tries += _fit(trial, tuning, rate, strength, trial.seed)
-    rate = _best(tries).rate
+        tries += attempt(trial, tuning, rate, strength, trial.seed)
+    rate = best_of(tries).rate
     for other in others:
-        tries += _fit(trial, tuning, rate, other, trial.seed)
-    best = _best(tries)
+        tries += attempt(trial, tuning, rate, other, trial.seed)
+    best = best_of(tries)
     chosen = [best]
     for seed in range(trial.seed + 1, trial.seed + trial.recipe.n_seeds):
-        repeated = _fit(trial, tuning, best.rate, best.strength, seed)
+        repeated = attempt(trial, tuning, best.rate, best.strength, seed)
         tries += repeated
-        chosen += [_best(repeated)] if _able(repeated) else []
+        chosen += [best_of(repeated)] if _able(repeated) else []
     rest = [one for one in tries if one not in chosen]
-    return tuple(_run(trial, tuning, one, tested=one in chosen) for one in (*rest, *chosen))
+    return tuple(run_of(trial, tuning, one, tested=one in chosen) for one in (*rest, *chosen))
 
 
-def _fit(trial: Trial, tuning: Tuning, rate: float, strength: float | None, seed: int) -> list[_Try]:
-    """One run, and a second at a lower rate if it collapsed."""
+def attempt(
+    trial: Trial,
+    tuning: Tuning,
+    rate: float,
+    strength: float | None,
+    seed: int,
+    fitted: Callable[[Plan], Trained] = train,
+) -> list[Try]:
+    """One run, and a second at a lower rate if it ended collapsed; `fitted` may train part of it only."""
 
     def fit(rate: float) -> Trained:
-        name = f"{rate:g}-{seed}" if strength is None else f"{rate:g}-{strength:g}-{seed}"
-        task = f"{trial.strategy} of {trial.source.card.name} on {trial.target.name} (rate {rate:g}, seed {seed})"
-        return train(Plan(trial, tuning, rate, seed, strength, trial.folder / name, task))
+        return fitted(plan_of(trial, tuning, rate, strength, seed))
 
-    first = _Try(rate, strength, seed, fit(rate))
-    if not first.trained.collapsed:
+    first = Try(rate, strength, seed, fit(rate))
+    if not (first.trained.collapsed and first.trained.over):
         return [first]
     lower = rate * RETREAT
-    return [first, _Try(lower, strength, seed, fit(lower), f"again at a third of {rate:g}, which collapsed")]
+    return [first, Try(lower, strength, seed, fit(lower), f"again at a third of {rate:g}, which collapsed")]
 
 
-def _able(tries: list[_Try]) -> list[_Try]:
+def plan_of(trial: Trial, tuning: Tuning, rate: float, strength: float | None, seed: int) -> Plan:
+    """One run, all of it."""
+    name = f"{rate:g}-{seed}" if strength is None else f"{rate:g}-{strength:g}-{seed}"
+    task = f"{trial.strategy} of {trial.source.card.name} on {trial.target.name} (rate {rate:g}, seed {seed})"
+    return Plan(trial, tuning, rate, seed, strength, trial.folder / name, task)
+
+
+def _able(tries: list[Try]) -> list[Try]:
     """Those with an epoch to keep."""
     return [one for one in tries if one.trained.weights is not None]
 
 
-def _best(tries: list[_Try]) -> _Try:
+def best_of(tries: list[Try]) -> Try:
     """The best on validation; a collapsed one only for want of others."""
     if not _able(tries):
         rates = ", ".join(f"{one.rate:g}" for one in tries)
@@ -86,7 +100,7 @@ def _best(tries: list[_Try]) -> _Try:
     return max(_able(tries), key=lambda one: (not one.trained.collapsed, one.trained.validation_accuracy))
 
 
-def _run(trial: Trial, tuning: Tuning, one: _Try, *, tested: bool) -> Run:
+def run_of(trial: Trial, tuning: Tuning, one: Try, *, tested: bool) -> Run:
     trained = one.trained
     chosen = {} if one.strength is None else {tuning.strength_name: one.strength}
     return Run(
@@ -103,9 +117,24 @@ def _run(trial: Trial, tuning: Tuning, one: _Try, *, tested: bool) -> Run:
     )
 
 
-def _test(trial: Trial, tuning: Tuning, one: _Try) -> float:
+def _test(trial: Trial, tuning: Tuning, one: Try) -> float:
     """Accuracy on the test rows with the weights of the best epoch."""
     assert one.trained.weights is not None
     with tuning.opened(trial, one.seed, one.strength) as network:
         network.load(read_state(one.trained.weights))
         return relieved(network, lambda: network.predict(trial.split.test))[0]
+
+
+def register_tuning(
+    name: str, *, head_at: Literal["best", "last"], needs_source_data: bool = False
+) -> Callable[[Callable[[Trial], Tuning]], Callable[[Trial], Tuning]]:
+    """Enter the decorated function, which makes a trial's tuning, as a strategy that fine-tunes with it."""
+
+    def enter(tuning: Callable[[Trial], Tuning]) -> Callable[[Trial], Tuning]:
+        def fit(trial: Trial) -> tuple[Run, ...]:
+            return fine_tune(trial, tuning(trial))
+
+        STRATEGIES.add(name, Strategy(name, fit, head_at, True, needs_source_data, tuning))
+        return tuning
+
+    return enter

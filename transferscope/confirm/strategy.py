@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..adapters import Adapter
 from ..errors import UnknownNameError
@@ -19,6 +19,9 @@ from ..results import Run
 from ..sources import Source
 from ..storage import cache_dir
 from ..targets import Split, Target
+
+if TYPE_CHECKING:
+    from .tuning import Tuning
 
 FORMAT = 4  # of a trial; a change of how training or evaluation computes must raise it
 QUICK_EPOCHS, QUICK_STEPS = 3, 30
@@ -164,6 +167,9 @@ class Strategy:
         A source without weights of its own cannot be trained this way.
     needs_source_data : bool
         Whether it trains on data of the source's own too, which must be given.
+    tuning : callable or None
+        ``tuning(trial) -> Tuning``, what fine-tuning changes, so that a race can train it by stages; None: a strategy
+        without epochs.
     """
 
     name: str
@@ -171,6 +177,7 @@ class Strategy:
     head_at: Literal["best", "last"]
     trains_body: bool
     needs_source_data: bool = False
+    tuning: Callable[[Trial], Tuning] | None = None
 
 
 STRATEGIES: Registry[Strategy] = Registry("strategy", "transferscope.confirm")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import CacheError
 from ..results import Epoch, Setting
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+PART = "part.json"  # the log of a run that a stage stopped, or whose weights were dropped
+
 
 @dataclass(frozen=True)
 class Trained:
-    """One finished run.
+    """One run, finished or stopped between two epochs.
 
     Attributes
     ----------
@@ -37,6 +40,10 @@ class Trained:
         Of its best epoch; None if it had none.
     collapsed : bool
         See `results.Run`.
+    over : bool
+        Whether nothing is left to train: False for a run that a stage stopped.
+    hits : ndarray of bool or None
+        Which readable validation rows are told right at its best epoch; None: it was trained before this was kept.
     """
 
     validation_accuracy: float
@@ -47,6 +54,8 @@ class Trained:
     note: str | None
     settings: Mapping[str, Setting]
     peak_memory: int | None
+    over: bool = True
+    hits: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,10 @@ class Plan:
         Where its checkpoint and outcome live.
     task : str
         What it is called in progress.
+    until : int or None
+        Epochs of the schedule after which to stop for now; None: all.
+    stop : callable or None
+        Asked after every epoch whether to stop there.
     """
 
     trial: Trial
@@ -70,17 +83,21 @@ class Plan:
     strength: float | None
     folder: Path
     task: str
+    until: int | None = None
+    stop: Callable[[], bool] | None = None
 
 
 def train(plan: Plan) -> Trained:
     """Train what the tuning leaves free, and keep the epoch that is best on the validation rows.
 
     AdamW, linear warm-up then cosine decay. A checkpoint after every epoch lets an interrupted run go on where it
-    was; a finished run is not trained again. The source's model is as it was before.
+    was; a finished run is not trained again. The source's model is as it was before. A run that stops at `until` goes
+    on in the next call, as if it had not stopped: rates follow the whole schedule.
     """
     record, weights, checkpoint = (plan.folder / name for name in ("run.json", "best.pt", "checkpoint.pt"))
-    if record.exists():
-        return _trained(json.loads(record.read_text()), weights)
+    before = _known_log(plan)
+    if before and (record.exists() or _reached(before, plan)):
+        return _trained(_cut(before, plan.until), plan)
     with plan.tuning.opened(plan.trial, plan.seed, plan.strength) as network:
         try:
             log = _train(plan, network, weights, checkpoint)
@@ -88,9 +105,35 @@ def train(plan: Plan) -> Trained:
             if network.checkpointed:
                 recompute(network.body, False)
     plan.trial.progress(plan.task, plan.trial.recipe.epochs, plan.trial.recipe.epochs)
+    if _goes_on(log, plan.trial.recipe):
+        write_cache(plan.folder / PART, json.dumps(log).encode())
+        return _trained(_cut(log, plan.until), plan)
     write_cache(record, json.dumps(log).encode())
-    checkpoint.unlink(missing_ok=True)
-    return _trained(log, weights)
+    for left in (checkpoint, plan.folder / PART):
+        left.unlink(missing_ok=True)
+    return _trained(_cut(log, plan.until), plan)
+
+
+def _known_log(plan: Plan) -> dict[str, Any] | None:
+    """All that earlier calls logged of a run; None if nothing."""
+    for name in ("run.json", PART):
+        if (plan.folder / name).exists():
+            return json.loads((plan.folder / name).read_text())
+    return None
+
+
+def known(plan: Plan) -> Trained | None:
+    """A run as earlier calls left it, at most `plan.until` epochs of it; None if it was never begun."""
+    log = _known_log(plan)
+    return None if log is None else _trained(_cut(log, plan.until), plan)
+
+
+def shed(folder: Path) -> None:
+    """Drop the weights of a run that is not trained any further, which are large, and keep what it measured."""
+    if (folder / "run.json").exists():
+        (folder / "run.json").replace(folder / PART)  # finished, but not to be taken up: its weights are gone
+    for name in ("best.pt", "checkpoint.pt"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _train(plan: Plan, network: Network, weights: Path, checkpoint: Path) -> dict[str, Any]:
@@ -102,9 +145,10 @@ def _train(plan: Plan, network: Network, weights: Path, checkpoint: Path) -> dic
         log = _resume(network, optimizer, scheduler, checkpoint)
     else:
         log = {"epochs": [], "kept": None, "finite": True, "seconds": 0.0, "settings": dict(tuning.settings(network))}
+        log["judged"] = []
         if tuning.keeps_start:
             _keep_if_better(log, network, weights)
-    while _goes_on(log, trial.recipe):
+    while _goes_on(log, trial.recipe) and not _reached(log, plan):
         started = time.perf_counter()
         trial.progress(plan.task, len(log["epochs"]), trial.recipe.epochs)
         loss = _train_epoch(network, tuning, optimizer, scheduler, seed=1000 * plan.seed + len(log["epochs"]))
@@ -118,6 +162,8 @@ def _train(plan: Plan, network: Network, weights: Path, checkpoint: Path) -> dic
         if _goes_on(log, trial.recipe):
             state = {"network": network.state(), "optimizer": optimizer.state_dict()}
             write_state(checkpoint, {**state, "scheduler": scheduler.state_dict(), "log": log})
+        if plan.stop and plan.stop():
+            break
     log["batch_size"] = trial.recipe.batch_size
     return log
 
@@ -128,10 +174,18 @@ def _goes_on(log: Mapping[str, Any], recipe: Any) -> bool:
 
 def _keep_if_better(log: dict[str, Any], network: Network, weights: Path) -> float:
     """Accuracy on the validation rows; the weights are kept if none before were better."""
-    accuracy, n_predicted = relieved(network, lambda: network.predict(network.trial.split.validation))
+    hits, n_predicted = relieved(network, lambda: network.judge(network.trial.split.validation))
+    accuracy = float(hits.mean())
+    found = {
+        "accuracy": accuracy,
+        "n_predicted": n_predicted,
+        "rows": len(hits),
+        "hits": np.packbits(hits).tobytes().hex(),
+    }
+    log.setdefault("judged", []).append(found)
     if log["kept"] is None or accuracy >= log["kept"]["accuracy"]:
         write_state(weights, network.state())
-        log["kept"] = {"accuracy": accuracy, "n_predicted": n_predicted}
+        log["kept"] = found
     return accuracy
 
 
@@ -211,8 +265,24 @@ def _stalled(epochs: Sequence[Mapping[str, float]], patience: int) -> bool:
     return len(accuracies) > patience and max(accuracies[-patience:]) <= max(accuracies[:-patience])
 
 
-def _trained(log: Mapping[str, Any], weights: Path) -> Trained:
-    kept = log["kept"]
+def _reached(log: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether a stage has what it wants."""
+    return plan.until is not None and (len(log["epochs"]) >= plan.until or not _goes_on(log, plan.trial.recipe))
+
+
+def _cut(log: dict[str, Any], until: int | None) -> dict[str, Any]:
+    """The log as it was after `until` epochs, whatever came later: a race that is repeated sees the same again."""
+    n, judged = len(log["epochs"]), log.get("judged", [])
+    if until is None or n < until or (n == until and log["finite"]) or len(judged) < n:
+        return log
+    seen = judged[: len(judged) - n + until]
+    kept = max(reversed(seen), key=lambda one: one["accuracy"])
+    share = until / max(n, 1)
+    return {**log, "epochs": log["epochs"][:until], "kept": kept, "finite": True, "seconds": share * log["seconds"]}
+
+
+def _trained(log: Mapping[str, Any], plan: Plan) -> Trained:
+    kept, weights = log["kept"], plan.folder / "best.pt"
     notes = []
     if log["part"] < log["batch_size"]:
         notes.append(f"memory was short: batches of {log['batch_size']} in parts of {log['part']}")
@@ -227,7 +297,16 @@ def _trained(log: Mapping[str, Any], weights: Path) -> Trained:
         note=", ".join(notes) or None,
         settings=log["settings"],
         peak_memory=log["peak_memory"],
+        over=not _goes_on(log, plan.trial.recipe),
+        hits=_hits(kept),
     )
+
+
+def _hits(kept: Mapping[str, Any] | None) -> NDArray[np.bool_] | None:
+    """Validation rows told right, unpacked."""
+    if not kept or "hits" not in kept:
+        return None
+    return np.unpackbits(np.frombuffer(bytes.fromhex(kept["hits"]), np.uint8), count=kept["rows"]).astype(bool)
 
 
 def write_state(path: Path, state: State) -> None:

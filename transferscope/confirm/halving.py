@@ -1,0 +1,255 @@
+"""Successive halving, as a function of what training shows: which arms go on, which are dropped, who has won."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..choices import NOISE
+from ..spending import Arm, ArmDropped, Ran, Rung
+
+Pair = tuple[str, str]  # source and strategy
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What is known of an arm so far.
+
+    Attributes
+    ----------
+    accuracy : float
+        Its best on the validation rows.
+    epochs : int
+    over : bool
+        Whether nothing is left to train.
+    seconds : float
+        Of training.
+    hits : ndarray or None
+        Of each validation row, whether it is told right at that epoch, or how often over seeds; None: not at hand.
+    collapsed : bool
+        One class is predicted for all: below every arm of which that is not so.
+    """
+
+    accuracy: float
+    epochs: int
+    over: bool
+    seconds: float = 0.0
+    hits: NDArray | None = None
+    collapsed: bool = False
+
+    @property
+    def worth(self) -> tuple[bool, float]:
+        """What orders arms, higher is better."""
+        return not self.collapsed, self.accuracy
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How the rungs went.
+
+    Attributes
+    ----------
+    contending : mapping of Arm to Seen
+        Those that are not behind, best first, finished or not.
+    benched : frozenset of Arm
+        Of them, those that were dropped although noise does not tell them from others, because of the budget.
+    certainty : float
+        See `certainty`.
+    """
+
+    rungs: tuple[Rung, ...]
+    contending: Mapping[Arm, Seen]
+    benched: frozenset[Arm]
+    certainty: float
+    ended: Literal["decided", "done", "budget"]
+
+
+def stages(epochs: int) -> tuple[int, ...]:
+    """Epochs at which arms are compared: 2, 4, 8 ..., each at most half of the next one, and all of them."""
+    at, found = 2 if epochs >= 4 else 1, []
+    while 2 * at <= epochs:
+        found.append(at)
+        at *= 2
+    return (*found, epochs)
+
+
+def looks(epochs: int) -> int:
+    """How often a race asks whether its winner is decided: after every stage, and after the finals."""
+    return len(stages(epochs)) + 1
+
+
+def race(
+    known: Mapping[Arm, Seen],
+    arms: Sequence[Arm],
+    advance: Callable[[Sequence[Arm], int], Mapping[Arm, Seen]],
+    *,
+    epochs: int,
+    n_rows: int,
+    confidence: float,
+    left: Callable[[], float] = lambda: math.inf,
+) -> Outcome:
+    """Train arms by stages, and after each keep the better half of those that are not finished.
+
+    An arm within `NOISE` standard errors of the last one that is kept is kept too, unless the next stage would then
+    take longer than the time that is left: such arms are dropped from the worst up, for the budget's sake. Finished
+    arms cost nothing more and stay.
+
+    Parameters
+    ----------
+    known : mapping of Arm to Seen
+        Arms that are finished without any stage.
+    arms : sequence of Arm
+        To be trained, in this order.
+    advance : callable
+        ``advance(arms, until)`` trains them until an epoch of their schedule and tells what is seen; it leaves out
+        arms that failed, and those for which no time was left.
+    epochs : int
+        Of the whole schedule.
+    n_rows : int
+        Validation rows.
+    confidence : float
+        Of the winner, to stop at.
+    left : callable
+        Seconds.
+
+    References
+    ----------
+    Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016;
+    Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", JMLR 2018.
+    """
+    contending, running = dict(known), list(arms)
+    found = [_rung(0, known, known, (), {})] if known else []
+    benched: set[Arm] = set()
+    sure, ended = certainty(contending, n_rows, looks(epochs)), "done"
+    points = stages(epochs)
+    for until, following in zip(points, (*points[1:], epochs), strict=True):
+        if not running:
+            break
+        before = {arm: contending[arm].seconds for arm in running if arm in contending}
+        seen = advance(running, until)
+        contending |= seen
+        sure = certainty(contending, n_rows, looks(epochs))
+        if left() <= 0:
+            unfinished = [arm for arm in running if arm not in contending or not contending[arm].over]
+            found.append(_rung(until, running, contending, _unreached(unfinished, contending), before))
+            ended = "budget" if unfinished else "done"
+            benched |= set(unfinished)
+            break
+        unfinished = [arm for arm in running if arm in seen and not seen[arm].over]
+        running, dropped = halve({arm: seen[arm] for arm in unfinished}, n_rows, following, left())
+        found.append(_rung(until, seen, seen, dropped, before))
+        benched |= {one.arm for one in dropped if one.reason == "budget"}
+        contending = {arm: seen for arm, seen in contending.items() if arm not in _behind(dropped)}
+        sure = certainty(contending, n_rows, looks(epochs))
+        if running and sure >= confidence:
+            ended = "decided"
+            break
+    ordered = {arm: contending[arm] for arm in ordered_by_worth(contending)}
+    return Outcome(tuple(found), ordered, frozenset(benched), sure, ended)  # type: ignore[arg-type]
+
+
+def halve(
+    seen: Mapping[Arm, Seen], n_rows: int, until: int, left: float = math.inf
+) -> tuple[list[Arm], tuple[ArmDropped, ...]]:
+    """Which arms go on until the next stage, best first, and which do not and why; see `race`."""
+    if not seen:
+        return [], ()
+    order = ordered_by_worth(seen)
+    kept, rest = order[: math.ceil(len(order) / 2)], order[math.ceil(len(order) / 2) :]
+    last, cost = kept[-1], sum(_price(seen[arm], until) for arm in kept)
+    dropped: list[ArmDropped] = []
+    for arm in rest:
+        gap, error = difference(seen[last], seen[arm], n_rows)
+        cost += _price(seen[arm], until)
+        reason: Literal["behind", "budget"] | None = (
+            "behind" if gap > NOISE * error else "budget" if cost > left else None
+        )
+        if reason:
+            cost -= _price(seen[arm], until)
+            dropped.append(ArmDropped(arm, seen[arm].epochs, reason, gap, error))
+        else:
+            kept.append(arm)
+    return kept, tuple(dropped)
+
+
+def difference(first: Seen, second: Seen, n_rows: int) -> tuple[float, float]:
+    """By how much the first is more accurate on the validation rows, and the standard error.
+
+    Paired where both are known row by row, else binomial and independent, which is cautious. Half a row is added to
+    each outcome, so that few rows on which the two agree are no proof.
+
+    References
+    ----------
+    Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
+    2005; Agresti and Coull, "Approximate is better than 'exact'", The American Statistician 1998.
+    """
+    if first.hits is not None and second.hits is not None and len(first.hits) == len(second.hits):
+        apart = first.hits.astype(np.float64) - second.hits.astype(np.float64)
+        n = len(apart) + 2
+        error = math.sqrt(float(np.square(apart).sum()) + 1 - float(apart.sum()) ** 2 / n) / n
+        return float(apart.mean()), error
+    shares = [(n_rows * one.accuracy + 1) / (n_rows + 2) for one in (first, second)]
+    return first.accuracy - second.accuracy, math.sqrt(sum(p * (1 - p) for p in shares) / (n_rows + 2))
+
+
+def certainty(contending: Mapping[Arm, Seen], n_rows: int, n_looks: int) -> float:
+    """How sure it is that no other (source, strategy) is really better than the best, each at its best rate.
+
+    One minus the sum of the one-sided chances that another is, times the number of looks (Bonferroni): looking again
+    and again would else call a winner by chance. An arm that is still running is taken as it is now.
+    """
+    from scipy.special import ndtr
+
+    best = best_by_pair(contending)
+    if not best:
+        return 0.0
+    leader, *others = best.values()
+    chances = 0.0
+    for other in others:
+        gap, error = difference(contending[leader], contending[other], n_rows)
+        chances += float(ndtr(-gap / error))
+    return max(0.0, 1 - n_looks * chances)
+
+
+def best_by_pair(seen: Mapping[Arm, Seen]) -> dict[Pair, Arm]:
+    """The best arm of each source and strategy, best first."""
+    found: dict[Pair, Arm] = {}
+    for arm in ordered_by_worth(seen):
+        found.setdefault((arm.source, arm.strategy), arm)
+    return found
+
+
+def ordered_by_worth(seen: Mapping[Arm, Seen]) -> list[Arm]:
+    """Best first; the earlier one among equals."""
+    return sorted(seen, key=lambda arm: seen[arm].worth, reverse=True)
+
+
+def _price(seen: Seen, until: int) -> float:
+    """Seconds until the next stage, at the speed so far."""
+    return seen.seconds / max(seen.epochs, 1) * (until - seen.epochs)
+
+
+def _behind(dropped: Iterable[ArmDropped]) -> set[Arm]:
+    return {one.arm for one in dropped if one.reason == "behind"}
+
+
+def _unreached(unfinished: Sequence[Arm], seen: Mapping[Arm, Seen]) -> tuple[ArmDropped, ...]:
+    """All that could have gone on, had there been time."""
+    return tuple(ArmDropped(arm, seen[arm].epochs if arm in seen else 0, "budget", None, None) for arm in unfinished)
+
+
+def _rung(
+    until: int,
+    arms: Iterable[Arm],
+    seen: Mapping[Arm, Seen],
+    dropped: tuple[ArmDropped, ...],
+    before: Mapping[Arm, float],
+) -> Rung:
+    there = {arm: seen[arm] for arm in arms if arm in seen}
+    ran = tuple(Ran(arm, there[arm].epochs, there[arm].accuracy) for arm in ordered_by_worth(there))
+    return Rung(until, ran, dropped, sum(one.seconds - before.get(arm, 0.0) for arm, one in there.items()))
