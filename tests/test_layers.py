@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "similarity": {"features", "scorers"},
     "history": {"evaluate"},
     "ranking": {"targets", "sources", "adapters", "features", "scorers", "similarity", "history", "evaluate"},
-    "confirm": {"targets", "sources", "adapters", "features", "ranking", "history"},
+    "confirm": {"targets", "sources", "adapters", "features", "ranking", "history", "evaluate"},
     "advice": {"targets", "sources", "adapters", "features", "ranking", "confirm"},
     "evaluate": set(),
     "report": {"scorers"},

@@ -17,6 +17,8 @@ from ..results import Candidate, Confirmed, Failure, Ranking, Truth
 from ..sources import Source, load_source
 from ..stamp import make_stamp
 from ..targets import Split, Target, load_target, split_target
+from .race import AUTO as RACE_AUTO
+from .race import CONFIDENCE, entrants, race_sources, seconds_of
 from .strategy import STRATEGIES, Recipe
 from .trials import Settings, confirmed_by, finish, finished, trial_of
 
@@ -39,6 +41,9 @@ def confirm(
     cache: FeatureCache | None = None,
     store: Store | str | Path | Literal[False] | None = None,
     trust_remote_code: bool = False,
+    race: bool | None = None,
+    budget: str | float | None = None,
+    confidence: float = CONFIDENCE,
     progress: Progress = silent,
     command: str = "transferscope.confirm",
 ) -> Truth:
@@ -69,6 +74,13 @@ def confirm(
     store : Store, path, URL, False or None
         The history that keeps what is measured; None is the default store, False keeps nothing.
     trust_remote_code : bool, default=False
+    race : bool, optional
+        Whether to stop early what others beat, among the best set, the history's favourite and one source at random;
+        see `race_sources`. Default: if a budget is given. "auto" strategies then are linear_probe, lp_ft and full.
+    budget : str or float, optional
+        Time for this call, such as ``20m``, or in seconds.
+    confidence : float, default=0.95
+        Of the winner, at which a race ends.
     command : str
         How this run was started, for the record.
 
@@ -84,31 +96,59 @@ def confirm(
     UnknownNameError
         If a source was not ranked, or a strategy is unknown.
     TransferScopeError
-        If a strategy needs source data that are not given.
+        If a strategy needs source data that are not given, or the budget was spent before anything was trained.
     """
     started = time.perf_counter()
-    names = AUTO if strategy == "auto" else (strategy,) if isinstance(strategy, str) else tuple(strategy)
+    limit, racing = seconds_of(budget), _races(race, budget, confidence)
+    auto = RACE_AUTO if racing else AUTO
+    names = auto if strategy == "auto" else (strategy,) if isinstance(strategy, str) else tuple(strategy)
     chosen = _choose(ranking, top, sources, controls)
-    own = _source_data(ranking, names, chosen, source_data or {})
     history = Store.given(store)
+    running = entrants(ranking, chosen if sources is not None else None, top, history) if racing else ()
+    if racing:
+        chosen = [next(c for c in ranking.best() if c.source == one.source) for one in running]
+    own = _source_data(ranking, names, chosen, source_data or {})
     device = pick_device(device)
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, progress=progress)
     data, split = same_data(ranking, target)
     recipe, seed = recipe or Recipe(), ranking.split.seed
     settings = Settings(data, split, recipe, extractor, seed, trust_remote_code, progress, own)
-    confirmed: list[Confirmed] = []
-    failures: list[Failure] = []
-    for done, candidate in enumerate(chosen):
-        progress(f"confirming on {data.name}", done, len(chosen))
-        _add_candidate(settings, candidate, names, confirmed, failures)
-    progress(f"confirming on {data.name}", len(chosen), len(chosen))
-    confirmed.sort(key=lambda found: -found.accuracy)
+    if racing:
+        found = race_sources(
+            ranking, running, names, settings, budget=limit, confidence=confidence, started=started
+        )  # fmt: skip
+    else:
+        found = (*_train_all(settings, chosen, names), None)
+    confirmed, failures, record = found
     seconds = {"confirm": time.perf_counter() - started}
     stamp = make_stamp(command, seed=ranking.split.seed, device=device, seconds=seconds)
-    truth = Truth(ranking.target, ranking.split, tuple(confirmed), stamp, tuple(failures))
+    truth = Truth(ranking.target, ranking.split, confirmed, stamp, failures, record)
     if history:
         history.keep(truth)
     return truth
+
+
+def _races(race: bool | None, budget: str | float | None, confidence: float) -> bool:
+    """Whether to race: as asked, or because of a budget."""
+    if race is False and budget is not None:
+        raise TransferScopeError("a budget ends a race early; without a race give no budget, but fewer sources (top).")
+    if not 0 < confidence < 1:
+        raise TransferScopeError(f"confidence={confidence}; expected a share between 0 and 1, such as 0.95.")
+    return bool(race) or budget is not None
+
+
+def _train_all(
+    settings: Settings, chosen: Sequence[Candidate], strategies: Sequence[str]
+) -> tuple[tuple[Confirmed, ...], tuple[Failure, ...]]:
+    """Every source under every strategy, best first."""
+    confirmed: list[Confirmed] = []
+    failures: list[Failure] = []
+    task = f"confirming on {settings.target.name}"
+    for done, candidate in enumerate(chosen):
+        settings.progress(task, done, len(chosen))
+        _add_candidate(settings, candidate, strategies, confirmed, failures)
+    settings.progress(task, len(chosen), len(chosen))
+    return tuple(sorted(confirmed, key=lambda found: -found.accuracy)), tuple(failures)
 
 
 def _choose(ranking: Ranking, top: int | None, sources: Sequence[str] | None, controls: bool) -> list[Candidate]:

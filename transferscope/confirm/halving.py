@@ -14,6 +14,7 @@ from ..choices import NOISE
 from ..spending import Arm, ArmDropped, Ran, Rung
 
 Pair = tuple[str, str]  # source and strategy
+Ended = Literal["decided", "done", "budget"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +59,12 @@ class Outcome:
         Those that are not behind, best first, finished or not.
     benched : frozenset of Arm
         Of them, those that were dropped although noise does not tell them from others, because of the budget.
-    certainty : float
-        See `certainty`.
     """
 
     rungs: tuple[Rung, ...]
     contending: Mapping[Arm, Seen]
     benched: frozenset[Arm]
-    certainty: float
-    ended: Literal["decided", "done", "budget"]
+    ended: Ended
 
 
 def stages(epochs: int) -> tuple[int, ...]:
@@ -92,12 +90,13 @@ def race(
     n_rows: int,
     confidence: float,
     left: Callable[[], float] = lambda: math.inf,
+    drop: Callable[[Iterable[Arm]], object] = list,
 ) -> Outcome:
     """Train arms by stages, and after each keep the better half of those that are not finished.
 
-    An arm within `NOISE` standard errors of the last one that is kept is kept too, unless the next stage would then
-    take longer than the time that is left: such arms are dropped from the worst up, for the budget's sake. Finished
-    arms cost nothing more and stay.
+    An arm within `NOISE` standard errors of the last one of that half is kept too, as long as the next stage of all
+    that are kept fits into the time that is left; else it is dropped for the budget's sake. Finished arms cost nothing
+    more and stay. A race of one source and strategy has its winner at the start, and goes on for its rates.
 
     Parameters
     ----------
@@ -116,6 +115,8 @@ def race(
         Of the winner, to stop at.
     left : callable
         Seconds.
+    drop : callable
+        Told which arms fell behind.
 
     References
     ----------
@@ -125,15 +126,14 @@ def race(
     contending, running = dict(known), list(arms)
     found = [_rung(0, known, known, (), {})] if known else []
     benched: set[Arm] = set()
-    sure, ended = certainty(contending, n_rows, looks(epochs)), "done"
-    points = stages(epochs)
+    ended: Ended = "done"
+    points, rivals = stages(epochs), len({(arm.source, arm.strategy) for arm in (*known, *arms)}) > 1
     for until, following in zip(points, (*points[1:], epochs), strict=True):
         if not running:
             break
         before = {arm: contending[arm].seconds for arm in running if arm in contending}
         seen = advance(running, until)
         contending |= seen
-        sure = certainty(contending, n_rows, looks(epochs))
         if left() <= 0:
             unfinished = [arm for arm in running if arm not in contending or not contending[arm].over]
             found.append(_rung(until, running, contending, _unreached(unfinished, contending), before))
@@ -144,13 +144,14 @@ def race(
         running, dropped = halve({arm: seen[arm] for arm in unfinished}, n_rows, following, left())
         found.append(_rung(until, seen, seen, dropped, before))
         benched |= {one.arm for one in dropped if one.reason == "budget"}
-        contending = {arm: seen for arm, seen in contending.items() if arm not in _behind(dropped)}
-        sure = certainty(contending, n_rows, looks(epochs))
-        if running and sure >= confidence:
+        behind = {one.arm for one in dropped if one.reason == "behind"}
+        drop(behind)
+        contending = {arm: one for arm, one in contending.items() if arm not in behind}
+        if running and rivals and certainty(contending, n_rows, looks(epochs)) >= confidence:
             ended = "decided"
             break
     ordered = {arm: contending[arm] for arm in ordered_by_worth(contending)}
-    return Outcome(tuple(found), ordered, frozenset(benched), sure, ended)  # type: ignore[arg-type]
+    return Outcome(tuple(found), ordered, frozenset(benched), ended)
 
 
 def halve(
@@ -197,8 +198,10 @@ def difference(first: Seen, second: Seen, n_rows: int) -> tuple[float, float]:
     return first.accuracy - second.accuracy, math.sqrt(sum(p * (1 - p) for p in shares) / (n_rows + 2))
 
 
-def certainty(contending: Mapping[Arm, Seen], n_rows: int, n_looks: int) -> float:
-    """How sure it is that no other (source, strategy) is really better than the best, each at its best rate.
+def certainty(contending: Mapping[Arm, Seen], n_rows: int, n_looks: int, leader: Arm | None = None) -> float:
+    """How sure it is that no other (source, strategy) is better than the leader, default the best, in truth.
+
+    Each other one stands with its best arm. Those that fell behind earlier are not asked again.
 
     One minus the sum of the one-sided chances that another is, times the number of looks (Bonferroni): looking again
     and again would else call a winner by chance. An arm that is still running is taken as it is now.
@@ -208,9 +211,9 @@ def certainty(contending: Mapping[Arm, Seen], n_rows: int, n_looks: int) -> floa
     best = best_by_pair(contending)
     if not best:
         return 0.0
-    leader, *others = best.values()
+    leader = leader or next(iter(best.values()))
     chances = 0.0
-    for other in others:
+    for other in (arm for pair, arm in best.items() if pair != (leader.source, leader.strategy)):
         gap, error = difference(contending[leader], contending[other], n_rows)
         chances += float(ndtr(-gap / error))
     return max(0.0, 1 - n_looks * chances)
@@ -232,10 +235,6 @@ def ordered_by_worth(seen: Mapping[Arm, Seen]) -> list[Arm]:
 def _price(seen: Seen, until: int) -> float:
     """Seconds until the next stage, at the speed so far."""
     return seen.seconds / max(seen.epochs, 1) * (until - seen.epochs)
-
-
-def _behind(dropped: Iterable[ArmDropped]) -> set[Arm]:
-    return {one.arm for one in dropped if one.reason == "behind"}
 
 
 def _unreached(unfinished: Sequence[Arm], seen: Mapping[Arm, Seen]) -> tuple[ArmDropped, ...]:

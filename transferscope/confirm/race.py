@@ -1,0 +1,173 @@
+"""The race of `confirm`: many ways to train, stopped early where others are better, within a budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..errors import TransferScopeError
+from ..history.prior import static_prior
+from ..history.store import Store
+from ..ranking.budget import Budget
+from ..results import Candidate, Confirmed, Failure, Ranking
+from ..spending import Arm, Entrant, TrainingRace
+from .account import agreement, full_price, predictions
+from .halving import Ended, Outcome, Seen, best_by_pair, certainty, looks, race
+from .stable import Stable
+from .trials import Settings, confirmed_by
+
+AUTO = ("linear_probe", "lp_ft", "full")  # strategies of a race
+CONFIDENCE = 0.95
+FINALISTS = 3  # at most
+SEEDS = 2  # of finalists, at least; a quick look has one
+
+
+def seconds_of(budget: str | float | None) -> float | None:
+    """A budget in seconds, as a number or as text such as ``20m``.
+
+    Raises
+    ------
+    TransferScopeError
+        If it is no time, or not above zero.
+    """
+    if budget is None:
+        return None
+    if isinstance(budget, str):
+        parsed = Budget.parse(budget)
+        if parsed.unit != "seconds":
+            raise TransferScopeError(f"budget {budget!r}: training is budgeted in time; expected such as 20m or 2h.")
+        return parsed.amount
+    if not 0 < budget < math.inf:
+        raise TransferScopeError(f"budget={budget}; expected seconds above zero, or text such as 20m.")
+    return float(budget)
+
+
+def entrants(
+    ranking: Ranking, asked: Sequence[Candidate] | None, top: int | None, store: Store | None
+) -> tuple[Entrant, ...]:
+    """Who runs: the best set, and two that the scores do not favour, so that their being wrong can be seen.
+
+    Parameters
+    ----------
+    ranking : Ranking
+    asked : sequence of Candidate or None
+        Sources that were named: these and no others.
+    top : int or None
+        Most sources of the best set.
+    store : Store or None
+        The history, whose favourite on other targets joins, if it was ranked.
+    """
+    if asked is not None:
+        return tuple(Entrant(candidate.source, "asked") for candidate in asked)
+    ranked = [candidate.source for candidate in ranking.best() if candidate.control is None]
+    best = {standing.source for standing in ranking.standings if standing.in_best_set}
+    found = [Entrant(name, "best set" if best else "first") for name in ranked if name in best or not best][:top]
+    rest = [name for name in ranked if name not in {one.source for one in found}]
+    prior = static_prior(store.table(without=ranking.target.content_sha256)) if store else {}
+    known = [name for name in ranked if name in prior]
+    favourite = max(known, key=lambda name: prior[name].mean, default=None)
+    if favourite in rest:
+        found.append(Entrant(favourite, "history"))
+        rest.remove(favourite)
+    if rest:
+        drawn = np.random.default_rng((ranking.split.seed, len(rest))).integers(len(rest))
+        found.append(Entrant(rest[drawn], "random"))
+    return tuple(found)
+
+
+def race_sources(
+    ranking: Ranking,
+    running: Sequence[Entrant],
+    strategies: Sequence[str],
+    settings: Settings,
+    *,
+    budget: float | None,
+    confidence: float,
+    started: float,
+) -> tuple[tuple[Confirmed, ...], tuple[Failure, ...], TrainingRace | None]:
+    """Race, train the finalists to the end, and measure them on the test rows.
+
+    Rows for testing are read for finalists only, once the choice is made; where the budget ends before, for the best
+    one so far, as it is. What was trained is kept: the same call goes on where this one ended.
+
+    Raises
+    ------
+    TransferScopeError
+        If the budget was spent before anything was trained.
+    """
+
+    def left() -> float:
+        return math.inf if budget is None else budget - (time.perf_counter() - started)
+
+    best = {candidate.source: candidate for candidate in ranking.best()}
+    stable = Stable(settings, {one.source: best[one.source] for one in running}, left)
+    recipe, n_rows = settings.recipe.as_run(), len(settings.split.validation)
+    closed, arms = stable.enter(strategies)
+    outcome = race(
+        closed, arms, stable.advance, epochs=recipe.epochs, n_rows=n_rows, confidence=confidence, left=left,
+        drop=stable.drop,
+    )  # fmt: skip
+    n_seeds = recipe.n_seeds if settings.recipe.quick else max(SEEDS, recipe.n_seeds)
+    seen, ended = _finals(stable, outcome, n_seeds)
+    confirmed = _tested(stable, seen, outcome, arms, n_seeds, ended)
+    failures = tuple(stable.failures.values())
+    if not confirmed:
+        if left() <= 0:
+            raise TransferScopeError(
+                f"the budget of {budget:g} s was spent before anything was trained; give more (--budget). What was "
+                "begun is kept, and the same command goes on from there."
+            )
+        return (), failures, None
+    winner = max(confirmed, key=lambda arm: seen[arm].worth)
+    if ended != "budget":
+        stable.drop(arms)
+    sure = certainty(seen, n_rows, looks(recipe.epochs), winner)
+    price, unpriced = full_price(ranking, strategies, recipe, stable.spent, n_seeds)
+    found = tuple(sorted(confirmed.values(), key=lambda one: -one.accuracy))
+    record = TrainingRace(
+        confidence, tuple(running), outcome.rungs, winner, sure, sure >= confidence, ended, budget,
+        stable.seconds, price, unpriced, *agreement(ranking, outcome.rungs), predictions(ranking, found),
+    )  # fmt: skip
+    return found, failures, record
+
+
+def _finals(stable: Stable, outcome: Outcome, n_seeds: int) -> tuple[dict[Arm, Seen], Ended]:
+    """What is seen of all contenders once the finalists are trained under all seeds, and how the race ended.
+
+    Finalists are the best pairs, each at its best rate, or the winner alone where it is decided.
+    """
+    seen = dict(outcome.contending)
+    if outcome.ended == "budget":
+        return seen, "budget"
+    for arm in _finalists(outcome):
+        found = stable.finals(arm, seen[arm], n_seeds)
+        if found is None:
+            if stable.left() <= 0:
+                return seen, "budget"
+            del seen[arm]  # it failed
+        else:
+            seen[arm] = found
+    return seen, outcome.ended
+
+
+def _finalists(outcome: Outcome) -> list[Arm]:
+    able = {arm: seen for arm, seen in outcome.contending.items() if arm not in outcome.benched}
+    return list(best_by_pair(able).values())[: 1 if outcome.ended == "decided" else FINALISTS]
+
+
+def _tested(
+    stable: Stable, seen: Mapping[Arm, Seen], outcome: Outcome, arms: Sequence[Arm], n_seeds: int, ended: Ended
+) -> dict[Arm, Confirmed]:
+    """Accuracy on the test rows: of all finalists, or of the best so far where the budget is spent."""
+    found: dict[Arm, Confirmed] = {}
+    order = best_by_pair(seen).values() if ended == "budget" else [arm for arm in _finalists(outcome) if arm in seen]
+    for arm in order:
+        if runs := stable.test(arm, arms, n_seeds):
+            pair = arm.source, arm.strategy
+            found[arm] = confirmed_by(stable.settings, arm.source, stable.layers[pair], arm.strategy, runs)
+            if ended == "budget":
+                break
+    return found
