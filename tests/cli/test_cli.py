@@ -84,6 +84,28 @@ def test_the_whole_road(picture_folder: Path, tiny_models: str, tmp_path: Path) 
     assert load_result(tmp_path / "r.json").stamp.command.startswith("transferscope rank --target imagefolder:")
 
 
+def test_a_race_within_a_budget(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    target, names = f"imagefolder:{picture_folder}", ["python:tiny_models:edges", "python:tiny_models:deep"]
+    done = run_here("rank", "-t", target, "-s", names[0], "-s", names[1], "--out", "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    words = ("confirm", "r.json", "--learning-rate", "0.01", "--epochs", "4", "--out", "t.json")
+    refused(*words, "--budget", "5m", "--no-race", cwd=tmp_path, says="a budget ends a race early")
+    done = run_here(*words, "--top", "6", "--budget", "5m", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    for text in (
+        "Without epochs: 2 arms",
+        "Until epoch 2: 4 arms",
+        "Winner on the validation rows",
+        "training everything",
+    ):
+        assert text in said
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    race = load_result(tmp_path / "t.json").race
+    assert race.budget == 300
+    assert {one.source for one in race.entrants} == set(names)
+
+
 def test_strategies_are_listed_without_loading_torch() -> None:
     code = (
         "import sys; sys.argv = ['transferscope', 'confirm', '--help']\n"

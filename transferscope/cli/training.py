@@ -21,9 +21,11 @@ class ConfirmCommand(TyperCommand):
         """Write the help."""
         from ..confirm import STRATEGIES
         from ..confirm.confirm import AUTO
+        from ..confirm.race import AUTO as RACE_AUTO
 
         (option,) = (param for param in self.params if param.name == "strategy")
-        option.help = f"{', '.join(STRATEGIES)}, or auto: {' and '.join(AUTO)} (repeat)."  # type: ignore[attr-defined]
+        auto = f"auto: {' and '.join(AUTO)}, in a race {', '.join(RACE_AUTO)}"
+        option.help = f"{', '.join(STRATEGIES)}, or {auto} (repeat)."  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 
@@ -40,6 +42,12 @@ def confirm(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2)] = 32,
     quick: Annotated[bool, typer.Option(help="A first look: one rate, one seed, few epochs.")] = False,
+    race: Annotated[
+        bool | None,
+        typer.Option("--race/--no-race", help="Stop early what others beat; default: where a budget is given."),
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="Time for this call: 20m, 2h; the same command goes on.")] = None,
+    confidence: Annotated[float, typer.Option(help="Of the winner, at which a race ends.")] = 0.95,
     source_data: Annotated[
         list[str] | None, typer.Option(help="SOURCE=TARGET: a source's own data, for joint and aligned (repeat).")
     ] = None,
@@ -64,7 +72,7 @@ def confirm(
         truth = train_candidates(
             load(ranking, Ranking), top=top, sources=source, strategy=chosen, controls=controls, recipe=recipe,
             source_data=source_pairs(source_data or []), device=device, batch_size=batch_size,
-            store=False if no_store else store, trust_remote_code=trust_remote_code, progress=progress,
-            command=command_line(),
+            store=False if no_store else store, trust_remote_code=trust_remote_code, race=race,
+            budget=budget, confidence=confidence, progress=progress, command=command_line(),
         )  # fmt: skip
     finish(truth, out, as_json)

@@ -86,6 +86,11 @@ class Plan:
     until: int | None = None
     stop: Callable[[], bool] | None = None
 
+    @property
+    def last(self) -> int:
+        """The epoch to train until."""
+        return self.trial.recipe.epochs if self.until is None else self.until
+
 
 def train(plan: Plan) -> Trained:
     """Train what the tuning leaves free, and keep the epoch that is best on the validation rows.
@@ -104,7 +109,7 @@ def train(plan: Plan) -> Trained:
         finally:
             if network.checkpointed:
                 recompute(network.body, False)
-    plan.trial.progress(plan.task, plan.trial.recipe.epochs, plan.trial.recipe.epochs)
+    plan.trial.progress(plan.task, plan.last, plan.last)
     if _goes_on(log, plan.trial.recipe):
         write_cache(plan.folder / PART, json.dumps(log).encode())
         return _trained(_cut(log, plan.until), plan)
@@ -150,7 +155,7 @@ def _train(plan: Plan, network: Network, weights: Path, checkpoint: Path) -> dic
             _keep_if_better(log, network, weights)
     while _goes_on(log, trial.recipe) and not _reached(log, plan):
         started = time.perf_counter()
-        trial.progress(plan.task, len(log["epochs"]), trial.recipe.epochs)
+        trial.progress(plan.task, len(log["epochs"]), plan.last)
         loss = _train_epoch(network, tuning, optimizer, scheduler, seed=1000 * plan.seed + len(log["epochs"]))
         log["finite"] = math.isfinite(loss)
         if log["finite"]:

@@ -14,6 +14,7 @@ from .choices import alarms, choice_notes, how
 from .drawn import new_table, plain, print_parts
 from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
 from .orders import means_table, order_notes
+from .race import race_lines
 from .study import Study, gather
 from .tables import agreement_key, collapsed, estimate, higher_is_better, ranks
 from .trust import cautions, chance, intervals_of
@@ -157,7 +158,8 @@ def print_result(result: Result) -> None:
         return
     if isinstance(result, Truth):
         said = decide(None, gather(result)[0][0].confirmed, gather(result)[0][0].controls)
-        print_parts(truth_table(result), Text(said.headline), *_failures(result.failures))
+        raced = (Text(f"- {line}") for line in race_lines(result))
+        print_parts(truth_table(result), Text(said.headline), *raced, *_failures(result.failures))
         return
     print_parts(ranking_table(result), Text(summary(result)), *_notes(result), *_remarks(result))
 

@@ -1,0 +1,83 @@
+"""The race of a confirmation, in sentences: its rungs, its winner, its price, and what it says of the scores."""
+
+from __future__ import annotations
+
+from ..results import Truth
+from ..spending import Arm, Rung, TrainingRace
+from .formats import clean, duration, listed, noun, number, percent, points, shorten
+
+LONGEST = 60  # characters of a source's name
+
+
+def race_lines(truth: Truth) -> list[str]:
+    """A line for each rung, then the winner, the price, and the agreement with the ranking; none without a race."""
+    race = truth.race
+    if race is None:
+        return []
+    lines = [_rung(rung) for rung in race.rungs]
+    return [*lines, _winner(race), _price(race), *_agreement(race), *_predicted(race)]
+
+
+def arm_name(arm: Arm) -> str:
+    """Source, strategy, rate."""
+    rate = "" if arm.learning_rate is None else f" at rate {arm.learning_rate:g}"
+    strength = "" if arm.strength is None else f", strength {arm.strength:g}"
+    return f"{shorten(arm.source, LONGEST)} with {clean(arm.strategy)}{rate}{strength}"
+
+
+def _rung(rung: Rung) -> str:
+    where = f"Until epoch {rung.until}" if rung.until else "Without epochs"
+    best = f"; best {arm_name(rung.ran[0].arm)}, {percent(rung.ran[0].accuracy)}" if rung.ran else ""
+    words = {"behind": "dropped as behind", "budget": "left for want of time"}
+    gone = {reason: sum(one.reason == reason for one in rung.dropped) for reason in words}
+    told = [f"{n} {words[reason]}" for reason, n in gone.items() if n]
+    return f"{where}: {noun(len(rung.ran), 'arm')} in {duration(rung.seconds)}{best}{''.join(f'; {t}' for t in told)}."
+
+
+def _winner(race: TrainingRace) -> str:
+    said = f"{'decided' if race.decided else 'not decided'}, at least {percent(race.certainty)} sure"
+    ends = {
+        "decided": "stopped there", "done": "all was trained",
+        "budget": "the budget was spent; the same command goes on",
+    }  # fmt: skip
+    return (
+        f"Winner on the validation rows: {arm_name(race.winner)}: {said} of {percent(race.confidence)} asked for "
+        f"({ends[race.ended]})."
+    )
+
+
+def _price(race: TrainingRace) -> str:
+    if race.full_seconds is None:
+        return f"The race trained for {duration(race.seconds)}."
+    lacking = f", {listed([shorten(name, LONGEST) for name in race.unpriced])} not counted" if race.unpriced else ""
+    share = percent(race.seconds / race.full_seconds)
+    return (
+        f"The race trained for {duration(race.seconds)}, {share} of the {duration(race.full_seconds)} that training "
+        f"everything is estimated to take{lacking}."
+    )
+
+
+def _agreement(race: TrainingRace) -> list[str]:
+    """Of the ranking's order, over the sources that ran."""
+    if race.regret is None:
+        return []
+    tau = "not defined, all equal" if race.weighted_kendall is None else number(race.weighted_kendall)
+    return [
+        f"The ranking's order and the best validation accuracy of {noun(race.n_compared, 'source')}: weighted τ "
+        f"{tau}; taking its first would lose {points(race.regret)}."
+    ]
+
+
+def _predicted(race: TrainingRace) -> list[str]:
+    """Predicted accuracies beside measured ones."""
+    lines = []
+    for one in race.predictions:
+        inside = ""
+        if one.low is not None and one.high is not None:
+            hit = "inside" if one.low <= one.measured <= one.high else "outside"
+            inside = f", {hit} {percent(one.low)} to {percent(one.high)}"
+        lines.append(
+            f"Predicted for {shorten(one.source, LONGEST)}: {percent(one.predicted)}; measured: "
+            f"{percent(one.measured)}{inside}."
+        )
+    return lines
