@@ -139,6 +139,7 @@ class TrainingRace:
     entrants: tuple[Entrant, ...]
     rungs: tuple[Rung, ...]
     winner: Arm
+    finished: bool  # whether the winner was trained to its end, or was measured as it was when the budget ended
     certainty: float  # that no other contender's validation accuracy is really higher; a bound for all looks together
     decided: bool  # certainty reaches confidence
     ended: Literal["decided", "done", "budget"]

@@ -135,6 +135,9 @@ def test_a_short_budget_drops_ties_and_says_so() -> None:
     assert all(one.reason == "budget" for rung in found.rungs for one in rung.dropped)
     assert next(iter(found.contending)).source == "s0"
     assert len(found.contending) == 4
+    (arm,) = flat(0.9)
+    none = race({arm: Seen(0.9, 0, True)}, [], table.advance, epochs=4, n_rows=9, confidence=0.9, left=lambda: 0.0)
+    assert none.ended == "budget"  # no time was left even to see which arms there are
 
 
 def test_a_race_stops_when_its_winner_is_decided() -> None:
@@ -326,17 +329,21 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_spent_budget_reports_the_best_so_far_and_goes_on(
     ranking: Ranking, clock: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"recipe": QUICK, "strategy": ["full"], "store": False}
+    store = Store.open(tmp_path / "kept.db")
+    settings: dict[str, Any] = {"recipe": QUICK, "strategy": ["full"], "store": store}
     first = ts.confirm(ranking, budget=3.0, **settings)
     assert clock[1] == 3
     assert first.race
     assert first.race.ended == "budget"
+    assert not first.race.finished
     (found,) = first.confirmed
     (tested,) = [run for run in found.runs if run.test_accuracy is not None]
     assert tested.note
     assert tested.note.startswith("stopped after ")
     assert sum(len(run.epochs) for run in found.runs) <= 3
+    assert not store.rows()
     second = ts.confirm(ranking, budget=1000.0, **settings)
+    assert len(store.rows()) == len(second.confirmed)
     n_epochs = clock[1]
     monkeypatch.setenv("TRANSFERSCOPE_CACHE", str(tmp_path / "straight"))
     straight = ts.confirm(ranking, budget=1000.0, **settings)

@@ -62,7 +62,7 @@ def confirm(
         ``linear_probe``, ``full``, ``lora`` ... as in `STRATEGIES`; "auto" is the first two.
     controls : bool, default=False
         Count random twins and the raw input among the `top` too. They spread the measured accuracies, which
-        tells more of the scores' worth.
+        tells more of the scores' worth. A race has none but those that are named in `sources`.
     recipe : Recipe, optional
         Learning rates, seeds, epochs; ``Recipe(quick=True)`` for a first look.
     target : Target, optional
@@ -123,7 +123,7 @@ def confirm(
     seconds = {"confirm": time.perf_counter() - started}
     stamp = make_stamp(command, seed=ranking.split.seed, device=device, seconds=seconds)
     truth = Truth(ranking.target, ranking.split, confirmed, stamp, failures, record)
-    if history:
+    if history and (record is None or record.finished):  # half-trained accuracies would mislead the prior
         history.keep(truth)
     return truth
 

@@ -126,7 +126,7 @@ def race(
     contending, running = dict(known), list(arms)
     found = [_rung(0, known, known, (), {})] if known else []
     benched: set[Arm] = set()
-    ended: Ended = "done"
+    ended: Ended = "budget" if left() <= 0 else "done"
     points, rivals = stages(epochs), len({(arm.source, arm.strategy) for arm in (*known, *arms)}) > 1
     for until, following in zip(points, (*points[1:], epochs), strict=True):
         if not running:
@@ -144,9 +144,10 @@ def race(
         running, dropped = halve({arm: seen[arm] for arm in unfinished}, n_rows, following, left())
         found.append(_rung(until, seen, seen, dropped, before))
         benched |= {one.arm for one in dropped if one.reason == "budget"}
+        failed = set(before) - set(seen)
         behind = {one.arm for one in dropped if one.reason == "behind"}
         drop(behind)
-        contending = {arm: one for arm, one in contending.items() if arm not in behind}
+        contending = {arm: one for arm, one in contending.items() if arm not in behind | failed}
         if running and rivals and certainty(contending, n_rows, looks(epochs)) >= confidence:
             ended = "decided"
             break

@@ -128,7 +128,7 @@ def race_sources(
     price, unpriced = full_price(ranking, strategies, recipe, stable.spent, n_seeds)
     found = tuple(sorted(confirmed.values(), key=lambda one: -one.accuracy))
     record = TrainingRace(
-        confidence, tuple(running), outcome.rungs, winner, sure, sure >= confidence, ended, budget,
+        confidence, tuple(running), outcome.rungs, winner, seen[winner].over, sure, sure >= confidence, ended, budget,
         stable.seconds, price, unpriced, *agreement(ranking, outcome.rungs), predictions(ranking, found),
     )  # fmt: skip
     return found, failures, record

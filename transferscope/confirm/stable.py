@@ -65,10 +65,11 @@ class Stable:
         whole = [name for name in strategies if STRATEGIES[name].tuning is None]
         for names in (whole, [name for name in strategies if name not in whole]):
             for place, source in enumerate(self.candidates):
-                self.settings.progress(f"racing on {self.settings.target.name}: entering", place, len(self.candidates))
+                self._tell("entering", place, len(self.candidates))
                 for name in names:
                     if self.left() > 0:
                         self._guard((source, name), partial(self._enter, source, name, closed, arms))
+        self._tell("entering", len(self.candidates), len(self.candidates))
         return closed, arms
 
     def _enter(self, source: str, strategy: str, closed: dict[Arm, Seen], arms: list[Arm]) -> None:
@@ -105,12 +106,11 @@ class Stable:
         seen: dict[Arm, Seen] = {}
         grouped = {arm.source: [other for other in arms if other.source == arm.source] for arm in arms}
         for arm in (arm for group in grouped.values() for arm in group):
-            task = f"racing on {self.settings.target.name}: until epoch {until}"
-            self.settings.progress(task, len(seen), len(arms))
+            self._tell(f"until epoch {until}", len(seen), len(arms))
             if self.left() <= 0:
                 break
             self._guard((arm.source, arm.strategy), partial(self._advance, arm, until, seen))
-        self.settings.progress(task, len(arms), len(arms))
+        self._tell(f"until epoch {until}", len(arms), len(arms))
         return seen
 
     def _advance(self, arm: Arm, until: int, seen: dict[Arm, Seen]) -> None:
@@ -127,9 +127,10 @@ class Stable:
             return seen
         tries: list[Try] = []
         for place in range(n_seeds):
-            self.settings.progress(f"racing on {self.settings.target.name}: finals", place, n_seeds)
+            self._tell(f"final of {arm.source} with {arm.strategy}", place, n_seeds)
             if self.left() > 0:
                 self._guard((arm.source, arm.strategy), partial(self._run_whole, arm, place, tries))
+        self._tell(f"final of {arm.source} with {arm.strategy}", n_seeds, n_seeds)
         return seen_of(tries) if len(tries) == n_seeds and all(one.trained.over for one in tries) else None
 
     def _run_whole(self, arm: Arm, place: int, tries: list[Try]) -> None:
@@ -138,8 +139,13 @@ class Stable:
     def test(self, arm: Arm, arms: Iterable[Arm], n_seeds: int) -> tuple[Run, ...]:
         """All runs of a finalist: those of its source and strategy, and its own with their accuracy on test rows.
 
-        Empty if none of its weights are there: the budget was spent before.
+        Empty if none of its weights are there, as the budget was spent before, or if it failed.
         """
+        runs: list[Run] = []
+        self._guard((arm.source, arm.strategy), lambda: runs.extend(self._tested_runs(arm, arms, n_seeds)))
+        return tuple(runs)
+
+    def _tested_runs(self, arm: Arm, arms: Iterable[Arm], n_seeds: int) -> tuple[Run, ...]:
         if arm in self.runs:
             return self.runs[arm]
         trial = self._trial(arm.source, arm.strategy)
@@ -215,6 +221,9 @@ class Stable:
         run, hits = run_from(kept["run"]), np.array(kept["hits"], dtype=bool)
         self.spent[(trial.source.card.name, trial.strategy), "probe"] = run.seconds, 0
         return Seen(run.validation_accuracy, 0, True, run.seconds, hits)
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        self.settings.progress(f"racing on {self.settings.target.name}: {stage}", done, total)
 
     def _guard(self, pair: Pair, work: Callable[[], object]) -> None:
         """A pair's own failure is listed, not raised."""

@@ -40,6 +40,7 @@ def _winner(race: TrainingRace) -> str:
         "decided": "stopped there", "done": "all was trained",
         "budget": "the budget was spent; the same command goes on",
     }  # fmt: skip
+    ends["budget"] += "" if race.finished else ", and ends its training"
     return (
         f"Winner on the validation rows: {arm_name(race.winner)}: {said} of {percent(race.confidence)} asked for "
         f"({ends[race.ended]})."
