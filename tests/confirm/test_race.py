@@ -274,6 +274,30 @@ def test_only_finalists_are_tested_and_once(ranking: Ranking, read: list, tmp_pa
     assert sorted(read) == sorted(tested)
 
 
+def test_probes_alone_are_a_race_that_repeats_itself(ranking: Ranking, read: list) -> None:
+    first, second = (ts.confirm(ranking, race=True, strategy="linear_probe") for _ in range(2))
+    assert timeless(first) == timeless(second)
+    assert sorted(read) == sorted((source, "linear_probe", 0) for source in SOURCES)
+    assert first.race
+    assert [rung.until for rung in first.race.rungs] == [0]
+    assert first.race.winner.learning_rate is None
+
+
+def test_a_source_that_fails_is_listed_and_the_others_go_on(ranking: Ranking, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Network.judge
+
+    def failing(self: Network, rows: np.ndarray) -> Any:
+        if self.trial.source.card.name == SOURCES[1]:
+            raise RuntimeError("no such thing")
+        return judge(self, rows)
+
+    monkeypatch.setattr(Network, "judge", failing)
+    truth = ts.confirm(ranking, race=True, strategy="full", recipe=QUICK)
+    (failure,) = truth.failures
+    assert (failure.source, failure.reason) == (SOURCES[1], "full: RuntimeError: no such thing")
+    assert [found.source for found in truth.confirmed] == SOURCES[:1]
+
+
 def test_a_race_is_the_same_under_the_same_seed(
     ranking: Ranking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ class ProbedStart(Tuning):
 
     keeps_start = True
     keeps_statistics = True
+    portable = True
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe

@@ -57,6 +57,7 @@ class Stable:
     _source: Source | None = None
     _name: str = ""
     _tunings: dict[Pair, tuple[Trial, Tuning]] = field(default_factory=dict)
+    _portable: dict[Pair, Tuning] = field(default_factory=dict)
 
     def enter(self, strategies: Sequence[str]) -> tuple[dict[Arm, Seen], list[Arm]]:
         """Finish what has no epochs, or was finished earlier; and the arms to race."""
@@ -77,11 +78,11 @@ class Stable:
             return  # the raw input has nothing to fine-tune
         trial = self._trial(source, strategy)
         self.layers[source, strategy] = trial.layer
+        if strategy == "linear_probe":
+            closed[Arm(source, strategy, None)] = self._probed(trial)
+            return
         runs = finished(trial)
         if runs is None and STRATEGIES[strategy].tuning is None:
-            if strategy == "linear_probe":
-                closed[Arm(source, strategy, None)] = self._probed(trial)
-                return
             runs = finish(trial, STRATEGIES[strategy].fit(trial))
         if runs is None:
             tuning = self._tuning(source, strategy)[1]
@@ -150,7 +151,7 @@ class Stable:
             return self.runs[arm]
         trial = self._trial(arm.source, arm.strategy)
         if arm.learning_rate is None:
-            return finish(trial, STRATEGIES[arm.strategy].fit(trial))
+            return finished(trial) or finish(trial, STRATEGIES[arm.strategy].fit(trial))
         trial, tuning = self._tuning(arm.source, arm.strategy)
         seeds = range(trial.seed, trial.seed + n_seeds)
         begun = [self._best(tries) for seed in seeds if (tries := self._attempt(arm, seed, None, fitted=_known))]
@@ -251,12 +252,15 @@ class Stable:
         return trial_of(self.settings, self._loaded(source), self.candidates[source], strategy)
 
     def _tuning(self, source: str, strategy: str) -> tuple[Trial, Tuning]:
-        """Kept as long as its source is in memory: LP-FT fits a probe for it."""
+        """Kept while its source is in memory, or longer where it holds nothing of it: LP-FT's probe takes time."""
         pair = source, strategy
         if self._loaded(source) and pair not in self._tunings:
             trial, make = self._trial(source, strategy), STRATEGIES[strategy].tuning
             assert make is not None
-            self._tunings[pair] = trial, make(trial)
+            tuning = self._portable.get(pair) or make(trial)
+            if tuning.portable:
+                self._portable[pair] = tuning
+            self._tunings[pair] = trial, tuning
         return self._tunings[pair]
 
 

@@ -29,6 +29,8 @@ class Tuning:
         Whether weight decay applies.
     keeps_statistics : bool
         Whether batch norms compute with the source's statistics while they train, not with each batch's.
+    portable : bool
+        Whether it holds nothing of the source's model, so that it serves when that is loaded again.
     strength_name : str
         What `strengths` are called in results.
     """
@@ -37,6 +39,7 @@ class Tuning:
     keeps_start = False
     decays = True
     keeps_statistics = False
+    portable = False
     strength_name = "strength"
 
     def strengths(self, recipe: Recipe) -> tuple[float | None, ...]:
