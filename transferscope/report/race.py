@@ -38,9 +38,8 @@ def _winner(race: TrainingRace) -> str:
     said = f"{'decided' if race.decided else 'not decided'}, at least {percent(race.certainty)} sure"
     ends = {
         "decided": "stopped there", "done": "all was trained",
-        "budget": "the budget was spent; the same command goes on",
+        "budget": "the budget was spent; the same command goes on" + ", its training too" * (not race.finished),
     }  # fmt: skip
-    ends["budget"] += "" if race.finished else ", and ends its training"
     return (
         f"Winner on the validation rows: {arm_name(race.winner)}: {said} of {percent(race.confidence)} asked for "
         f"({ends[race.ended]})."
