@@ -168,7 +168,7 @@ def test_plain_confirmation_after_a_race_trains_what_it_lacks(ranking: Ranking) 
 
 def test_hardly_any_budget_is_one_clear_error(ranking: Ranking) -> None:
     with pytest.raises(
-        TransferScopeError, match=r"budget of 1e-06 s was spent before anything was trained; give more"
+        TransferScopeError, match=r"budget of 1e-06 s was spent before anything was measured; give more"
     ):
         ts.confirm(ranking, budget=1e-6, recipe=QUICK)
     for wrong, said in (("5 samples", "budgeted in time"), (-1.0, "above zero"), ("soon", "expected an amount")):

@@ -96,7 +96,7 @@ def confirm(
     UnknownNameError
         If a source was not ranked, or a strategy is unknown.
     TransferScopeError
-        If a strategy needs source data that are not given, or the budget was spent before anything was trained.
+        If a strategy needs source data that are not given, or the budget was spent before anything was measured.
     """
     started = time.perf_counter()
     limit, racing = seconds_of(budget), _races(race, budget, confidence)

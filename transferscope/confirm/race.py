@@ -96,7 +96,7 @@ def race_sources(
     Raises
     ------
     TransferScopeError
-        If the budget was spent before anything was trained.
+        If the budget was spent before anything was measured.
     """
 
     def left() -> float:
@@ -117,13 +117,13 @@ def race_sources(
     if not confirmed:
         if left() <= 0:
             raise TransferScopeError(
-                f"the budget of {budget:g} s was spent before anything was trained; give more (--budget). What was "
+                f"the budget of {budget:g} s was spent before anything was measured; give more (--budget). What was "
                 "begun is kept, and the same command goes on from there."
             )
         return (), failures, None
     winner = max(confirmed, key=lambda arm: seen[arm].worth)
     if ended != "budget":
-        stable.drop(arms)
+        stable.drop(arm for arm in arms if arm not in outcome.benched)  # with more time those could go on
     sure = certainty(seen, n_rows, looks(recipe.epochs), winner)
     price, unpriced = full_price(ranking, strategies, recipe, stable.spent, n_seeds)
     found = tuple(sorted(confirmed.values(), key=lambda one: -one.accuracy))
