@@ -104,7 +104,7 @@ def race_sources(
 
     best = {candidate.source: candidate for candidate in ranking.best()}
     stable = Stable(settings, {one.source: best[one.source] for one in running}, left)
-    recipe, n_rows = settings.recipe.as_run(), len(settings.split.validation)
+    recipe, n_rows = settings.recipe.as_run(len(settings.split.train)), len(settings.split.validation)
     closed, arms = stable.enter(strategies)
     outcome = race(
         closed, arms, stable.advance, epochs=recipe.epochs, n_rows=n_rows, confidence=confidence, left=left,
