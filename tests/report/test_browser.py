@@ -31,3 +31,31 @@ def test_in_a_browser(
            }).map(t => t.textContent)"""
     )
     assert outside == []
+
+
+@pytest.mark.slow
+def test_the_table_is_sorted_and_filtered_within_its_bands(
+    open_page: Callable[..., Any], large_ranking: Ranking, tmp_path: Path
+) -> None:
+    tab = open_page(ts.report(large_ranking, out=tmp_path / "r.html"))
+    table = tab.locator("table.sortable")
+    values = (
+        "t => [...t.tBodies].map(b => [...b.rows].filter(r => r.cells.length > 1).map(r => r.cells[1].textContent))"
+    )
+    given = table.evaluate(values)
+    head = table.locator("thead button").nth(1)
+
+    def number(text: str) -> float:
+        return float(text.partition("\u00a0")[0])
+
+    head.focus()
+    tab.keyboard.press("Enter")
+    assert table.locator("thead th").nth(1).get_attribute("aria-sort") == "descending"
+    assert [sorted(band, key=number, reverse=True) for band in given] == table.evaluate(values)
+    tab.keyboard.press("Enter")
+    assert [sorted(band, key=number) for band in given] == table.evaluate(values)
+    tab.keyboard.press("Enter")
+    assert given == table.evaluate(values)
+    tab.get_by_label("Show rows with").fill("name_07 random")
+    assert table.locator("tbody tr:visible .name").all_inner_texts()[-1].endswith("weights=random")
+    assert tab.get_by_role("status").inner_text() == "1 of 81 rows"

@@ -13,12 +13,14 @@ import pytest
 import transferscope as ts
 from transferscope.choices import Alignment, Effect, Selection, TwinGap
 from transferscope.report.choices import alarm, choice_notes, chosen_of_many, curve, runs
-from transferscope.report.curves import MOST_SOURCES, curve_plots
+from transferscope.report.curves import curve_plot
+from transferscope.report.details import MOST_CURVES, details
 from transferscope.report.html import LARGEST
-from transferscope.report.tables import layer_table, ranking_table
+from transferscope.report.ranked import layer_table, ranking_table
 from transferscope.report.terminal import print_result
 from transferscope.report.verdict import decide
 from transferscope.results import Loss, Ranking
+from transferscope.trust import Check
 
 CHANNELS = "channels of waveform->image"
 
@@ -115,8 +117,7 @@ def test_a_source_no_better_than_its_twin_is_marked_everywhere(
     assert said.endswith(f": {second} (+0.004 ± 0.012).")
     verdict = decide(alarmed)
     assert alarm(alarmed) in verdict.details
-    (_, rows), *_ = ranking_table(alarmed, verdict).bodies
-    tags = {row.cells[0]: row.tags for row in rows}
+    tags = {row.cells[0]: row.tags for _, rows in ranking_table(alarmed, verdict).bodies for row in rows}
     assert tags[first] == ("best",)
     assert tags[second] == ("tied", "no better than its twin")
     assert "no better than its twin" not in tags[third]
@@ -177,7 +178,8 @@ def test_layer_curves_show_values_twin_and_ties(make: SimpleNamespace, n_layers:
     best = next(c for c in ranking.best() if not c.control)
     place = int(best.layer.removeprefix("blocks."))
     tied = tuple(f"blocks.{k}" for k in range(place - 1, place + 2))
-    (plot,) = curve_plots(replace(ranking, selections=(Selection("hf:deep", 9, tied, {}, None),)), "c")
+    plot = curve_plot(replace(ranking, selections=(Selection("hf:deep", 9, tied, {}, None),)), best, "c")
+    assert plot is not None
     assert f"Best at layer {place} (blocks.{place}) with mean, default adapter" in plot.caption
     assert "2 other layers within noise" in plot.caption
     for label in ("mean, default adapter", "last, channels=deltas", "random twin, mean"):
@@ -186,15 +188,16 @@ def test_layer_curves_show_values_twin_and_ties(make: SimpleNamespace, n_layers:
 
 
 def test_only_the_best_sources_get_curves(large_ranking: Ranking, tmp_path: Path) -> None:
-    assert len(curve_plots(large_ranking, "c")) == MOST_SOURCES
+    assert sum(detail.curve is not None for detail in details(large_ranking, "c")) == MOST_CURVES
     assert ts.report(large_ranking, out=tmp_path / "r.html").stat().st_size <= LARGEST
 
 
 def test_what_a_path_lost_is_warned_of(ranking: Ranking, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     warned = (Loss("tokens dropped", 0.4, "40 % of tokens were cut: split the texts."),)
-    lossy = replace(ranking, candidates=tuple(replace(c, losses=warned) for c in ranking.candidates))
+    check = Check("lost: tokens dropped", "caution", "40 % of tokens were cut: split the texts.")
+    lossy = replace(ranking, candidates=tuple(replace(c, losses=warned) for c in ranking.candidates), checks=(check,))
     print_result(lossy)
-    assert capsys.readouterr().out.count("lost: 40 % of tokens were cut: split the texts.") == 1
+    assert capsys.readouterr().out.count("40 % of tokens were cut: split the texts.") == 1
     assert "40 % of tokens were cut" in ts.report(lossy, out=tmp_path / "r.html").read_text()
 
 

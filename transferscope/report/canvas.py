@@ -6,6 +6,8 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -45,6 +47,20 @@ _STYLE = {
 }
 _LONG_DECIMAL = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"url\(#|^#")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture and what stands beneath it; it is drawn when it is first asked for, since that takes long."""
+
+    title: str
+    drawing: Callable[[], str]
+    caption: str
+
+    @cached_property
+    def svg(self) -> str:
+        """SVG markup."""
+        return self.drawing()
 
 
 def draw(width: float, height: float, paint: Callable[[Figure], None], *, key: str, finding: str) -> str:

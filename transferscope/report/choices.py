@@ -51,20 +51,20 @@ def curve(ranking: Ranking, like: Candidate) -> list[Candidate]:
 
 def choice_notes(ranking: Ranking) -> list[str]:
     """One paragraph per source that had choices, best source first."""
-    notes = []
-    for best in ranking.best():
-        if best.control:
-            continue
-        effects = [effect for effect in ranking.effects if effect.source == best.source]
-        selection = selection_of(ranking, best.source)
-        said = [
-            _mattered(effects),
-            _ties(selection, curve(ranking, best), best) if selection else "",
-            *(_alignment(found, ranking.rank_by) for found in ranking.alignments if found.source == best.source),
-        ]
-        if text := " ".join(clean(sentence) for sentence in said if sentence):
-            notes.append(f"{shorten(best.source, NAME_WIDTH)}: {text}")
-    return notes
+    told = ((best, source_note(ranking, best)) for best in ranking.best() if not best.control)
+    return [f"{shorten(best.source, NAME_WIDTH)}: {text}" for best, text in told if text]
+
+
+def source_note(ranking: Ranking, best: Candidate) -> str:
+    """What the choices within one source were worth; empty where it had none."""
+    effects = [effect for effect in ranking.effects if effect.source == best.source]
+    selection = selection_of(ranking, best.source)
+    said = [
+        _mattered(effects),
+        _ties(selection, curve(ranking, best), best) if selection else "",
+        *(_alignment(found, ranking.rank_by) for found in ranking.alignments if found.source == best.source),
+    ]
+    return " ".join(clean(sentence) for sentence in said if sentence)
 
 
 def selection_of(ranking: Ranking, source: str) -> Selection | None:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..choices import NOISE
 from ..results import Candidate, Ranking
-from .canvas import DIM, INK, LINE, PAPER, SERIES, draw
+from .canvas import DIM, INK, LINE, PAPER, SERIES, Plot, draw
 from .choices import curve, how, runs, selection_of
 from .formats import noun, number, shorten
-from .plots import MARKERS, WIDTH, Plot, axis_label, calm
+from .plots import MARKERS, WIDTH, axis_label, calm
 from .verdict import twin as twin_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_SOURCES = 6  # that get a curve of their own, best first
 MOST_LINES = 5  # adapters and poolings of one source, best first
 FEW = 16  # layers up to which each has its own tick
 
 Point = tuple[int, float, float]  # place of the layer, value, half interval
 
 
-def curve_plots(ranking: Ranking, key: str) -> list[Plot]:
-    """One picture per source of several layers, for the best-ranked `MOST_SOURCES`."""
-    shown = [best for best in ranking.best() if not best.control and len(_points(ranking, best)) > 1]
-    return [_plot(ranking, best, f"{key}-{place}") for place, best in enumerate(shown[:MOST_SOURCES], 1)]
-
-
-def _plot(ranking: Ranking, best: Candidate, key: str) -> Plot:
+def curve_plot(ranking: Ranking, best: Candidate, key: str) -> Plot | None:
+    """The curve of one source; none where there are no two layers to compare."""
+    if len(_points(ranking, best)) < 2:
+        return None
     lines = _lines(ranking, best)
     shown = lines[:MOST_LINES]
     control = twin_of(ranking, best.source)
@@ -61,7 +58,9 @@ def _plot(ranking: Ranking, best: Candidate, key: str) -> Plot:
     band = " The band holds the layers tied with the best on the same samples." if len(tied) > 1 else ""
     caption = f"{finding}{band} Bars are 90 % intervals of each value where a standard error is known.{left_out}"
     height = 300 + 20 * (len(shown) + bool(control))
-    return Plot(f"Layers of {shorten(best.source, 60)}", draw(WIDTH, height, paint, key=key, finding=finding), caption)
+    return Plot(
+        f"Layers of {shorten(best.source, 60)}", partial(draw, WIDTH, height, paint, key=key, finding=finding), caption
+    )
 
 
 def _lines(ranking: Ranking, best: Candidate) -> list[Candidate]:

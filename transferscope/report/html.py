@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
+from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ResultError
 from ..results import Agreement, Candidate, Evaluation, Ranking, Result, Step
 from ..stamp import Stamp, version_differences
 from ..storage import write_atomically
-from .choices import choice_notes
-from .curves import curve_plots
+from .answer import Answer, answer
+from .canvas import Plot
+from .details import Detail, details
 from .formats import arrows, clean, count, duration, listed, noun, shorten, written_edits
 from .glossary import entries
 from .orders import order_notes
 from .orders_table import orders_table
-from .plots import Plot, confirmation_plots, layer_plot, ranking_plot, similarity_plot
+from .plots import confirmation_plots, layer_plot, ranking_plot, similarity_plot
+from .ranked import FEW_ROWS, layer_table, ranking_table, score_notes, scores_table
 from .study import Study, gather
 from .tables import (
     Table,
@@ -24,20 +31,23 @@ from .tables import (
     card_table,
     confirmation_table,
     discrepancy_table,
-    layer_table,
-    ranking_table,
-    score_notes,
 )
 from .trust import cautions
 from .trust_tables import trust_tables
 from .verdict import Verdict, decide
 
-LARGEST = 2_000_000  # bytes; what is widest goes first when a report is larger
-WAYS_TO_SHRINK = (
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FRAME = 120  # bytes of markup around a picture
+LARGEST = 2_000_000  # bytes
+MOST_LAYER_ROWS = 4000  # of the table of all layers; more would not fit whatever else is left out
+WAYS_TO_SHRINK = (  # what is widest goes first when a report is larger; pictures take the room that is left
     frozenset[str](),
     frozenset({"layers"}),
-    frozenset({"layers", "curves"}),
-    frozenset({"layers", "curves", "plots"}),
+    frozenset({"layers", "scores"}),
+    frozenset({"layers", "scores", "details"}),
+    frozenset({"layers", "scores", "details", "rows"}),
 )
 
 
@@ -58,15 +68,17 @@ class Section:
     key: str
     study: Study
     verdict: Verdict
+    answer: Answer
     facts: str
     classes: str
     ranking: Table | None
+    first_rows: Table | None  # of the ranking, where all of them are too many
+    scores: Table | None
     notes: tuple[str, ...]
-    choices: tuple[str, ...]
+    details: tuple[Detail, ...]
     cautions: tuple[str, ...]
     trust: tuple[tuple[str, Table], ...]
     layers: Table | None
-    curves: tuple[Plot, ...]
     plots: tuple[Plot, ...]
     roads: tuple[Road, ...]
     confirmed: Table | None
@@ -75,11 +87,16 @@ class Section:
     cards: Table | None
     stamps: tuple[tuple[str, Stamp], ...]
 
+    def pictures(self) -> list[Plot]:
+        """All pictures, those that say most first."""
+        return [*self.plots, *(detail.curve for detail in self.details if detail.curve)]
+
 
 def report(results: Result | str | Path | Iterable[Result | str | Path], out: str | Path = "report.html") -> Path:
     """Write rankings, truths and evaluations, of one target or of many, as one HTML page.
 
-    The page needs no network and no script, and the same results give the same bytes.
+    The page needs no network; a script of its own sorts and filters, and without it nothing is missing. The same
+    results give the same bytes.
 
     Parameters
     ----------
@@ -97,44 +114,84 @@ def report(results: Result | str | Path | Iterable[Result | str | Path], out: st
         If there is nothing to report, a file is no saved result, or `out` cannot be written.
     """
     studies, evaluations = gather(results)
-    fill = _template(studies, evaluations)
+    return write(page(studies, evaluations), out)
+
+
+def page(studies: list[Study], evaluations: list[Evaluation]) -> str:
+    """The page, at most `LARGEST` bytes where leaving out what is widest makes it so."""
+    level = evaluations[0].level if evaluations else 0.9
+    sections = [_section(f"t{place}", study, level) for place, study in enumerate(studies, 1)]
+    fill = _template(studies, evaluations, sections)
+    none: frozenset[Plot] = frozenset()
     for left_out in WAYS_TO_SHRINK:
-        page = fill(left_out).encode()
-        if len(page) <= LARGEST:
+        text = fill(left_out, none)
+        if (size := len(text.encode())) <= LARGEST:
             break
+    drawn = _that_fit(sections, LARGEST - size, "details" not in left_out)
+    return fill(left_out, drawn) if drawn else text
+
+
+def write(text: str, out: str | Path) -> Path:
+    """Write a report."""
     try:
-        return write_atomically(Path(out), page)
+        return write_atomically(Path(out), text.encode())
     except OSError as error:
         raise ResultError(f"{out}: the report cannot be written ({error.strerror}); choose another --out.") from None
 
 
-def _template(studies: list[Study], evaluations: list[Evaluation]) -> Callable[[frozenset[str]], str]:
-    """The page as a function of the parts to leave out: "layers", "curves", "plots"."""
+def _that_fit(sections: list[Section], room: int, with_curves: bool) -> frozenset[Plot]:
+    """Pictures for which there is room, the first of every target before the second of any."""
+    drawn = set()
+    columns = [section.pictures() if with_curves else list(section.plots) for section in sections]
+    for plot in (plot for row in zip_longest(*columns) for plot in row if plot):
+        room -= len(plot.svg.encode()) + len(escape(plot.title + plot.caption).encode()) + FRAME
+        if room < 0:
+            break
+        drawn.add(plot)
+    return frozenset(drawn)
+
+
+def environment() -> Environment:
+    """Templates that escape whatever they are given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("transferscope.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"clean": clean, "duration": duration, "count": count, "shorten": shorten, "arrows": arrows}
-    level = evaluations[0].level if evaluations else 0.9
-    sections = [_section(f"t{place}", study, level) for place, study in enumerate(studies, 1)]
+    made.filters |= {"clean": clean, "duration": duration, "count": count, "shorten": shorten, "arrows": arrows}
+    script = made.get_template("sort.js").render()
+    made.globals |= {"script": script, "script_hash": _hash(script)}
+    return made
+
+
+def _hash(script: str) -> str:
+    """What lets this one script run and no other, whatever a name smuggles in."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _template(
+    studies: list[Study], evaluations: list[Evaluation], sections: list[Section]
+) -> Callable[[frozenset[str], frozenset[Plot]], str]:
+    """The page as a function of the parts to leave out and the pictures to show."""
+    template = environment().get_template("report.html")
     shown = {row for study in studies for row in study.agreements}
     strangers = [row for evaluation in evaluations for row in evaluation.agreements if row not in shown]
-    return lambda left_out: environment.get_template("report.html").render(
-        title=_title(studies),
-        sections=sections,
-        agreement=_agreement(strangers, None, level, with_target=True),
-        orders=[
+    level = evaluations[0].level if evaluations else 0.9
+    parts = {
+        "title": _title(studies),
+        "sections": sections,
+        "agreement": _agreement(strangers, None, level, with_target=True),
+        "orders": [
             (orders_table(evaluation), order_notes(evaluation)) for evaluation in evaluations if evaluation.orders
         ],
-        evaluations=[("Evaluation", evaluation.stamp) for evaluation in evaluations],
-        glossary=entries(studies, evaluations),
-        left_out=left_out,
-    )
+        "evaluations": [("Evaluation", evaluation.stamp) for evaluation in evaluations],
+        "glossary": entries(studies, evaluations),
+    }
+    return lambda left_out, drawn: template.render(parts, left_out=left_out, drawn=drawn)
 
 
 def _title(studies: list[Study]) -> str:
@@ -145,18 +202,21 @@ def _title(studies: list[Study]) -> str:
 def _section(key: str, study: Study, level: float) -> Section:
     ranking = study.ranking
     verdict = decide(ranking, study.confirmed, study.controls)
+    ranked = ranking if ranking and ranking.candidates else None
     return Section(
         key=key,
         study=study,
         verdict=verdict,
+        answer=answer(study, verdict),
         facts=_facts(study),
         classes=_classes(study),
-        ranking=ranking_table(ranking, verdict) if ranking and ranking.candidates else None,
+        ranking=ranking_table(ranked, verdict) if ranked else None,
+        first_rows=ranking_table(ranked, verdict, FEW_ROWS) if ranked else None,
+        scores=scores_table(ranked) if ranked and len(ranked.scorers) > 1 else None,
         notes=tuple(score_notes(ranking)) if ranking else (),
-        choices=tuple(choice_notes(ranking)) if ranking else (),
+        details=details(ranking, key) if ranking else (),
         cautions=(*(cautions(ranking) if ranking else ()), *_mixed(study)),
         trust=trust_tables(ranking) if ranking else (),
-        curves=tuple(curve_plots(ranking, f"{key}-curve")) if ranking else (),
         layers=layer_table(ranking) if ranking and _has_layers(ranking) else None,
         plots=tuple(_plots(key, study, verdict)),
         roads=tuple(_roads(ranking)) if ranking else (),
@@ -175,7 +235,7 @@ def _agreement(rows: Iterable[Agreement], rank_by: str | None, level: float, *, 
 
 def _has_layers(ranking: Ranking) -> bool:
     """Whether the full table would say more than the best layers alone."""
-    return len(ranking.candidates) > len(ranking.best())
+    return len(ranking.best()) < len(ranking.candidates) <= MOST_LAYER_ROWS
 
 
 def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:

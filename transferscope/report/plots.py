@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..choices import NOISE
 from ..results import Candidate, Confirmed, Ranking, Similarity
-from .canvas import DIM, INK, LINE, PAPER, SERIES, draw
+from .canvas import DIM, INK, LINE, PAPER, SERIES, Plot, draw
 from .choices import curve
 from .formats import MISSING, listed, number, percent, shorten
 from .study import Study
@@ -23,15 +23,6 @@ MOST_CURVES = len(SERIES)  # lines told apart by colour, marker and dash; the re
 MOST_ALIKE = 24  # sources in the similarity matrix
 MARKERS = "osD^vPX"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A picture and what stands beneath it."""
-
-    title: str
-    svg: str
-    caption: str
 
 
 def _score(candidate: Candidate | None, by: str) -> tuple[float, float] | None:
@@ -82,7 +73,7 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
         finding += f"; its random twin has {number(other[0])}"
     if raw := _score(raw_input(ranking), by):
         finding += f"; the raw input has {number(raw[0])}"
-    svg = draw(WIDTH, 104 + 40 * len(rows), paint, key=key, finding=f"{finding}.")
+    svg = partial(draw, WIDTH, 104 + 40 * len(rows), paint, key=key, finding=f"{finding}.")
     caption = f"{finding}. Bars are 90 % intervals where a standard error is known; numbers are the ranks above."
     return Plot("Best layer of each source", svg, caption)
 
@@ -154,7 +145,7 @@ def layer_plot(ranking: Ranking, key: str) -> Plot | None:
     if len(curves) == 1:
         finding = f"{best.source} scores best {'before' if early else 'at'} its last layer."
     height = 310 + 20 * (len(named) + 2)
-    return Plot("Layers", draw(WIDTH, height, paint, key=key, finding=finding), finding)
+    return Plot("Layers", partial(draw, WIDTH, height, paint, key=key, finding=finding), finding)
 
 
 def _is_last(ranking: Ranking, best: Candidate) -> bool:
@@ -202,7 +193,7 @@ def similarity_plot(ranking: Ranking, found: Similarity, key: str) -> Plot | Non
     if len(pairs) > 1:
         finding += f"; least alike: {listed(apart)} ({number(low)})"
     size = 20 + min(WIDTH - 20, 64 * len(names))
-    svg = draw(size, size * 0.8, paint, key=key, finding=f"{finding}.")
+    svg = partial(draw, size, size * 0.8, paint, key=key, finding=f"{finding}.")
     left_out = len(found.sources) - len(names)
     note = f" The {len(names)} best-ranked of {len(found.sources)} sources are shown." if left_out else ""
     return Plot(f"Similarity of the sources: {found.measure}", svg, f"{finding}. Numbers are the ranks above.{note}")
@@ -253,7 +244,9 @@ def _confirmation_plot(study: Study, ranking: Ranking, strategy: str, key: str) 
         f"{finding} {_agreement(study, ranking, strategy)} Bars are 90 % intervals, numbers the ranks above.{controls}"
     )
     return Plot(
-        f"Estimate and measured accuracy: {strategy}", draw(WIDTH, 340, paint, key=key, finding=finding), caption
+        f"Estimate and measured accuracy: {strategy}",
+        partial(draw, WIDTH, 340, paint, key=key, finding=finding),
+        caption,
     )
 
 

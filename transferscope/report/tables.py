@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ..agreements import Agreement, Estimate
-from ..results import Candidate, Confirmed, Ranking, Setting
+from ..results import Confirmed, Ranking, Setting
 from ..scorers.registry import SCORERS
-from ..trust import BEST_SET
-from .choices import alarms, compares, how
-from .formats import MISSING, NBSP, clean, count, duration, large, number, percent, route, score_text
+from .formats import MISSING, NBSP, clean, count, duration, large, number, percent
 from .study import Study
-from .trust import chance, intervals_of, milliseconds
-from .verdict import Verdict
 
-CONTROL_TAGS = {"random": "random twin", "raw": "raw input"}
 PAPER_NAMES = {"weighted_kendall": "Weighted Kendall", "kendall": "Kendall", "spearman": "Spearman",
                "pearson": "Pearson", "regret_at_1": "Regret"}  # fmt: skip
 
@@ -49,6 +44,7 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     bodies: tuple[tuple[str, tuple[Row, ...]], ...]
+    is_sortable: bool = False  # where scripts run; in the order given it is complete
 
     @classmethod
     def of(cls, caption: str, columns: Sequence[Column], rows: Iterable[Row]) -> Table:
@@ -71,102 +67,6 @@ def higher_is_better(ranking: Ranking, scorer: str) -> bool | None:
     if found is None and scorer not in SCORERS:
         return None
     return (found or SCORERS[scorer]).higher_is_better
-
-
-def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
-    """Each source at its best layer."""
-    places = ranks(ranking)
-    first, *others = _score_columns(ranking)
-    standing = {one.source: one for one in ranking.standings}
-    intervals = intervals_of(ranking.standings)
-    costs = {cost.source: cost for cost in ranking.costs}
-    columns = [
-        NAME,
-        first,
-        *([Column("Best", "probability", numeric=True)] if standing else []),
-        *([Column("Places", f"{chance(BEST_SET)} interval", numeric=True)] if standing else []),
-        Column("Layer", is_name=True),
-        *_how_column(ranking),
-        *others,
-        Column("Adapter path"),
-        Column("Time", "extraction", numeric=True),
-        *([Column("Latency", "one sample", numeric=True)] if costs else []),
-        Column("Parameters", numeric=True),
-        Column("FLOPs", "per sample", numeric=True),
-        Column("Licence", is_text=True),
-    ]
-    rows, alarmed = [], alarms(ranking)
-    for candidate in ranking.best():
-        card = ranking.card(candidate.source)
-        value, *more = _score_cells(ranking, candidate)
-        own, cost = standing.get(candidate.source), costs.get(candidate.source)
-        cells = (
-            clean(candidate.source),
-            value,
-            *([chance(own.p_best) if own else MISSING] if standing else []),
-            *([intervals.get(candidate.source, MISSING)] if standing else []),
-            clean(candidate.layer),
-            *_how_cell(ranking, candidate),
-            *more,
-            route(step.converter for step in candidate.path),
-            duration(candidate.seconds),
-            *([milliseconds(cost.latency if cost else None)] if costs else []),
-            large(card.n_parameters) if card else MISSING,
-            large(card.flops) if card else MISSING,
-            clean(card.license or "not stated") if card else MISSING,
-        )
-        tags = (*_tags(candidate, verdict), *(["no better than its twin"] if candidate.source in alarmed else []))
-        rows.append(Row(cells, places.get(candidate.source), tags, bool(candidate.control)))
-    order = clean(ranking.ordered_by or ranking.rank_by)
-    return Table.of(f"Best layer of each source, best first by {order}", columns, rows)
-
-
-def layer_table(ranking: Ranking) -> Table:
-    """Every layer of every source, from input to output."""
-    columns = [
-        Column("Layer", is_name=True),
-        *_how_column(ranking),
-        Column("Features", numeric=True),
-        *_score_columns(ranking),
-    ]
-    bodies = []
-    for best in ranking.best():
-        card = ranking.card(best.source)
-        order = {layer: place for place, layer in enumerate(card.layers)} if card else {}
-        layers = sorted(
-            (c for c in ranking.candidates if c.source == best.source), key=lambda c: order.get(c.layer, len(order))
-        )
-        rows = tuple(
-            Row(
-                (clean(c.layer), *_how_cell(ranking, c), count(c.n_features), *_score_cells(ranking, c)),
-                tags=("best",) if c.is_best_layer and len(layers) > 1 else (),
-                is_control=bool(c.control),
-            )
-            for c in layers
-        )
-        bodies.append((clean(best.source), rows))
-    return Table("All layers, from input to output", tuple(columns), tuple(bodies))
-
-
-def _how_column(ranking: Ranking) -> list[Column]:
-    return [Column("Choices", is_name=True)] if compares(ranking) else []
-
-
-def _how_cell(ranking: Ranking, candidate: Candidate) -> list[str]:
-    return [how(ranking, candidate)] if compares(ranking) else []
-
-
-def score_notes(ranking: Ranking) -> list[str]:
-    """Warnings and errors of the shown scores, each said once with those it concerns."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for candidate in ranking.best():
-        for name, score in candidate.scores.items():
-            for text in (*score.warnings, *([score.error] if score.error else [])):
-                found.setdefault((clean(name), clean(text)), []).append(clean(candidate.source))
-    return [
-        f"{name}: {text} ({names[0] if len(names) == 1 else f'{len(names)} sources'})"
-        for (name, text), names in found.items()
-    ]
 
 
 def confirmation_table(study: Study) -> Table:
@@ -338,32 +238,3 @@ def discrepancy_table(ranking: Ranking) -> Table:
         for d in ranking.discrepancy
     ]
     return Table.of("Distance between a source's own data and the target, in its features", columns, rows)
-
-
-def _tags(candidate: Candidate, verdict: Verdict) -> tuple[str, ...]:
-    if candidate.control:
-        return (CONTROL_TAGS[candidate.control],)
-    if candidate.dropped:
-        return ("dropped",)
-    if verdict.leader and candidate.source == verdict.leader.source:
-        return ("best",)
-    return ("tied",) if candidate.source in verdict.tied else ()
-
-
-def _score_columns(ranking: Ranking) -> list[Column]:
-    """One column per scorer, the one that ranks first, with its direction."""
-    columns = []
-    for name in _scorers(ranking):
-        higher = higher_is_better(ranking, name)
-        hint = "" if higher is None else "↑ higher is better" if higher else "↓ lower is better"
-        columns.append(Column(clean(name), hint, numeric=True))
-    return columns
-
-
-def _scorers(ranking: Ranking) -> tuple[str, ...]:
-    return ranking.rank_by, *(name for name in ranking.scorers if name != ranking.rank_by)
-
-
-def _score_cells(ranking: Ranking, candidate: Candidate) -> list[str]:
-    scores = (candidate.scores.get(name) for name in _scorers(ranking))
-    return [score_text(score) for score in scores]

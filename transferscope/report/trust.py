@@ -60,9 +60,9 @@ def cautions(ranking: Ranking) -> list[str]:
 def trust_notes(ranking: Ranking) -> list[str]:
     """Every sentence there is something to say in, most important first."""
     said = [
-        _best(ranking),
-        *(_separation(found, ranking.rank_by) for found in ranking.separations[:1]),
-        _cheapest(ranking),
+        best_sentence(ranking),
+        *(separation_sentence(found, ranking.rank_by) for found in ranking.separations[:1]),
+        cheapest_sentence(ranking),
         _front(ranking),
         _lift(ranking),
         _unchanged(ranking),
@@ -74,7 +74,7 @@ def trust_notes(ranking: Ranking) -> list[str]:
     return [clean(text) for text in said if text]
 
 
-def _best(ranking: Ranking) -> str:
+def best_sentence(ranking: Ranking) -> str:
     """The best set, and what taking its first costs on average."""
     held = best_set(ranking)
     if not held or len(ranking.standings) < 2:
@@ -90,7 +90,7 @@ def _best(ranking: Ranking) -> str:
     return f"{said}; taking {name(first.source)} loses {number(first.regret)} of {ranking.rank_by} on average."
 
 
-def _separation(found: Separation, by: str) -> str:
+def separation_sentence(found: Separation, by: str) -> str:
     """What would tell the first two apart."""
     gain = with_error(abs(found.gain), found.standard_error)
     ways = []
@@ -110,7 +110,7 @@ def _separation(found: Separation, by: str) -> str:
     )
 
 
-def _cheapest(ranking: Ranking) -> str:
+def cheapest_sentence(ranking: Ranking) -> str:
     """The source of the best set that is fastest for one sample."""
     held = best_set(ranking)
     costs = {cost.source: cost for cost in ranking.costs}
