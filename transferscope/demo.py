@@ -14,7 +14,7 @@ from .evaluate.agreement import evaluate
 from .progress import Progress, silent
 from .ranking.rank import rank
 from .registry import Spec
-from .report.html import report
+from .report.publish import report
 from .results import Ranking, Result, Truth, save_result
 from .sources.package import RECIPES
 from .targets.package import DATASETS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from transferscope.report.html import report
+from transferscope.report.publish import report
 from transferscope.report.terminal import ranking_table
 from transferscope.report.trust import best_set, chance, trust_notes
 from transferscope.report.trust_tables import trust_tables

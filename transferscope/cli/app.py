@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ..results import load_result
 from .advising import advise
 from .evaluating import evaluate
 from .history import history_app
 from .measuring import score, similarity
-from .options import JsonOption, OutOption, TrustOption, check_out
+from .options import JsonOption, TrustOption, check_out
 from .output import command_line, print_json
 from .ranking import rank
+from .reporting import report
 from .training import ConfirmCommand, confirm
 
 app = typer.Typer(
@@ -29,18 +29,8 @@ app.command()(rank)
 app.command()(advise)
 app.command(cls=ConfirmCommand)(confirm)
 app.command()(evaluate)
+app.command()(report)
 app.add_typer(history_app, name="history")
-
-
-@app.command()
-def report(
-    results: Annotated[list[Path], typer.Argument(help="Saved rankings, truths and evaluations.")],
-    out: OutOption = Path("report.html"),
-) -> None:
-    """Write one self-contained HTML file from saved results."""
-    from ..report.html import report as write_report
-
-    print(write_report([load_result(path) for path in results], out=out))
 
 
 app.command()(score)

@@ -1,7 +1,7 @@
-"""Reports from saved results: HTML, terminal tables, and the sentences both begin with."""
+"""Reports from saved results: pages, summaries, cards, data, terminal tables, and the sentences all begin with."""
 
 from ..callable_room import make_callable
-from .html import report
+from .publish import report
 
 __all__ = ["report"]
 

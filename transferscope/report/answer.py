@@ -37,7 +37,7 @@ class Answer:
 
 def answer(study: Study, verdict: Verdict) -> Answer:
     """The answer for one target, from what was ranked and what was trained."""
-    chosen = _measured_best(study)
+    chosen = measured_best(study)
     source = chosen.source if chosen else verdict.leader.source if verdict.leader else None
     wrong = tuple(vetoes(study.ranking)) if study.ranking else ()
     if source is None:
@@ -53,7 +53,7 @@ def answer(study: Study, verdict: Verdict) -> Answer:
     return Answer(wrong, tuple((question, texts) for question, texts in said if texts))
 
 
-def _measured_best(study: Study) -> Confirmed | None:
+def measured_best(study: Study) -> Confirmed | None:
     """What training measured best of the sources; a first look counts only where there is nothing else."""
     rows = [row for row in study.confirmed if row.source not in study.controls and not collapsed(row)]
     return next((row for row in rows if not row.quick), rows[0] if rows else None)
@@ -113,8 +113,11 @@ def _sure(study: Study, verdict: Verdict) -> list[str]:
     if ranking is None:
         return []
     first = best_sentence(ranking) or next((text for text in verdict.details), "")
-    adds = {True: "It beats its random twin and the raw input, as far as they were ranked, beyond noise.", False: ""}
-    said = [first, adds.get(verdict.adds, "Whether it beats an untrained twin and the raw input is unknown.")]
+    said = [first]
+    if verdict.adds:
+        said.append("It beats its random twin and the raw input, as far as they were ranked, beyond noise.")
+    elif verdict.adds is None:
+        said.append("Whether it beats an untrained twin and the raw input is unknown.")
     for row in ranking.standings[:1]:
         if row.predicted is not None and row.predicted_low is not None and row.predicted_high is not None:
             low, high = percent(row.predicted_low), percent(row.predicted_high)

@@ -1,4 +1,4 @@
-"""`report`: one self-contained HTML file from saved results; nothing is scored or loaded here."""
+"""The report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ResultError
-from ..results import Agreement, Candidate, Evaluation, Ranking, Result, Step
+from ..results import Agreement, Candidate, Evaluation, Ranking, Step
 from ..stamp import Stamp, version_differences
-from ..storage import write_atomically
 from .answer import Answer, answer
 from .canvas import Plot
 from .details import Detail, details
@@ -24,7 +21,7 @@ from .orders import order_notes
 from .orders_table import orders_table
 from .plots import confirmation_plots, layer_plot, ranking_plot, similarity_plot
 from .ranked import FEW_ROWS, layer_table, ranking_table, score_notes, scores_table
-from .study import Study, gather
+from .study import Study
 from .tables import (
     Table,
     agreement_table,
@@ -92,31 +89,6 @@ class Section:
         return [*self.plots, *(detail.curve for detail in self.details if detail.curve)]
 
 
-def report(results: Result | str | Path | Iterable[Result | str | Path], out: str | Path = "report.html") -> Path:
-    """Write rankings, truths and evaluations, of one target or of many, as one HTML page.
-
-    The page needs no network; a script of its own sorts and filters, and without it nothing is missing. The same
-    results give the same bytes.
-
-    Parameters
-    ----------
-    results : Ranking, Truth, Evaluation, path to their JSON, or an iterable of these
-    out : str or Path, default="report.html"
-
-    Returns
-    -------
-    Path
-        Where it was written.
-
-    Raises
-    ------
-    ResultError
-        If there is nothing to report, a file is no saved result, or `out` cannot be written.
-    """
-    studies, evaluations = gather(results)
-    return write(page(studies, evaluations), out)
-
-
 def page(studies: list[Study], evaluations: list[Evaluation]) -> str:
     """The page, at most `LARGEST` bytes where leaving out what is widest makes it so."""
     level = evaluations[0].level if evaluations else 0.9
@@ -129,14 +101,6 @@ def page(studies: list[Study], evaluations: list[Evaluation]) -> str:
             break
     drawn = _that_fit(sections, LARGEST - size, "details" not in left_out)
     return fill(left_out, drawn) if drawn else text
-
-
-def write(text: str, out: str | Path) -> Path:
-    """Write a report."""
-    try:
-        return write_atomically(Path(out), text.encode())
-    except OSError as error:
-        raise ResultError(f"{out}: the report cannot be written ({error.strerror}); choose another --out.") from None
 
 
 def _that_fit(sections: list[Section], room: int, with_curves: bool) -> frozenset[Plot]:

@@ -1,0 +1,61 @@
+"""`transferscope report`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import check_out
+
+Format = StrEnum("Format", ["html", "md", "yaml", "json", "csv"])
+
+
+def _print_schema(asked: bool) -> None:
+    if asked:
+        from ..report.document import schema_text
+
+        print(schema_text(), end="")
+        raise typer.Exit
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Saved rankings, truths and evaluations.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where it goes; default: report, and what the format is called.")
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="html; md: a summary for a pull request; yaml: a model-selection card; json: all; csv."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="OLD NEW: what changed between two rankings of one target.")
+    ] = False,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", callback=_print_schema, is_eager=True, help="Print the schema of --format json."),
+    ] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it when it is made.")] = False,
+) -> None:
+    """Write one self-contained file from saved results."""
+    from ..errors import ResultError
+    from ..report.compare import compare_files, print_changes
+    from ..report.publish import SUFFIXES
+    from ..report.publish import report as write_report
+
+    path = check_out(out or Path(("changes" if compare else "report") + SUFFIXES[format or "html"]))
+    if not compare:
+        made = write_report(results, out=path, format=format)
+    elif len(results) != 2:
+        raise ResultError(f"--compare takes two rankings, OLD and NEW; found {len(results)}.")
+    else:
+        found = compare_files(*results)
+        print_changes(found)
+        if out is None and not open_it and format is None:
+            return
+        made = found.write(path, format)
+    print(made)
+    if open_it:
+        typer.launch(made.resolve().as_uri())
