@@ -89,7 +89,7 @@ def test_of_too_many_rows_the_best_set_stays(large_ranking: Ranking) -> None:
     short, whole = ranking_table(large_ranking, verdict, FEW_ROWS), ranking_table(large_ranking, verdict)
     shown, every = (sum(len(rows) for _, rows in table.bodies) for table in (short, whole))
     assert (shown, every) == (FEW_ROWS, len(large_ranking.best()))
-    assert short.caption.endswith("41 more rows in the saved ranking")
+    assert short.caption.endswith("41 more rows in the saved results")
 
 
 @pytest.mark.parametrize("name", ["digits", "swahili", "amharic", "instruments"])

@@ -128,7 +128,7 @@ def environment() -> Environment:
     )
     made.filters |= {"clean": clean, "duration": duration, "count": count, "shorten": shorten, "arrows": arrows}
     script = made.get_template("sort.js").render()
-    made.globals |= {"script": script, "script_hash": _hash(script)}
+    made.globals |= {"script": script, "script_hash": _hash(script), "few_rows": FEW_ROWS}
     return made
 
 

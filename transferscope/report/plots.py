@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH = 420  # fits a phone, and two beside each other on a desk
 MOST_CURVES = len(SERIES)  # lines told apart by colour, marker and dash; the rest are drawn in grey
+MOST_ROWS = 40  # sources in the picture of the ranking
 MOST_ALIKE = 24  # sources in the similarity matrix
 MARKERS = "osD^vPX"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
@@ -42,7 +43,8 @@ def axis_label(ranking: Ranking) -> str:
 def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
     """A row per source: its value with its 90 % interval, its random twin, and the raw input as a line."""
     by, places = ranking.rank_by, ranks(ranking)
-    rows = [c for c in ranking.best() if not c.control and _score(c, by)]
+    scored = [c for c in ranking.best() if not c.control and _score(c, by)]
+    rows = scored[:MOST_ROWS]
     if not rows or verdict.leader is None:
         return None
     leading = {verdict.leader.source, *verdict.tied}
@@ -67,7 +69,7 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
 
     best = _score(rows[0], by)
     assert best is not None
-    lead = "is the only source scored" if len(rows) == 1 else f"is the first of {len(rows)} sources"
+    lead = "is the only source scored" if len(scored) == 1 else f"is the first of {len(scored)} sources"
     finding = f"{rows[0].source} {lead} ({by} {number(best[0])})"
     if other := _score(twin(ranking, rows[0].source), by):
         finding += f"; its random twin has {number(other[0])}"
@@ -75,6 +77,8 @@ def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:
         finding += f"; the raw input has {number(raw[0])}"
     svg = partial(draw, WIDTH, 104 + 40 * len(rows), paint, key=key, finding=f"{finding}.")
     caption = f"{finding}. Bars are 90 % intervals where a standard error is known; numbers are the ranks above."
+    if len(rows) < len(scored):
+        caption += f" The first {len(rows)} are drawn."
     return Plot("Best layer of each source", svg, caption)
 
 

@@ -39,7 +39,7 @@ def ranking_table(ranking: Ranking, verdict: Verdict, most: int | None = None) -
             bodies.append((heading if len(bands) > 1 else "", tuple(rows)))
     n_left = sum(len(candidates) for _, candidates, _ in bands) - sum(len(rows) for _, rows in bodies)
     order = clean(ranking.ordered_by or ranking.rank_by)
-    more = f". {noun(n_left, 'more row')} in the saved ranking" if n_left else ""
+    more = f". {noun(n_left, 'more row')} in the saved results" if n_left else ""
     caption = f"Best layer of each source, best first by {order}{more}"
     return Table(caption, tuple(columns), tuple(bodies), is_sortable=True)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from ..agreements import Agreement, Estimate
 from ..results import Confirmed, Ranking, Setting
 from ..scorers.registry import SCORERS
-from .formats import MISSING, NBSP, clean, count, duration, large, number, percent
+from .formats import MISSING, NBSP, clean, count, duration, large, noun, number, percent
 from .study import Study
 
 PAPER_NAMES = {"weighted_kendall": "Weighted Kendall", "kendall": "Kendall", "spearman": "Spearman",
@@ -50,6 +50,18 @@ class Table:
     def of(cls, caption: str, columns: Sequence[Column], rows: Iterable[Row]) -> Table:
         """A table of one body, its cells cleaned."""
         return cls(caption, tuple(columns), (("", tuple(rows)),))
+
+    def first(self, most: int) -> Table:
+        """The first `most` rows, and how many more there are."""
+        bodies, left, more = [], most, 0
+        for name, rows in self.bodies:
+            bodies.append((name, rows[:left]))
+            more += max(0, len(rows) - left)
+            left = max(0, left - len(rows))
+        if not more:
+            return self
+        kept = tuple((name, rows) for name, rows in bodies if rows)
+        return replace(self, caption=f"{self.caption}. {noun(more, 'more row')} in the saved results", bodies=kept)
 
 
 NAME = Column("Source", is_name=True)
