@@ -21,6 +21,7 @@ from .orders import order_notes
 from .orders_table import orders_table
 from .plots import confirmation_plots, layer_plot, ranking_plot, similarity_plot
 from .ranked import FEW_ROWS, layer_table, ranking_table, score_notes, scores_table
+from .spent import front_plot, learning_plots, race_plot
 from .study import Study
 from .tables import (
     Table,
@@ -204,10 +205,16 @@ def _has_layers(ranking: Ranking) -> bool:
 
 def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
     if ranking := study.ranking:
-        found = [ranking_plot(ranking, verdict, f"{key}-rank"), layer_plot(ranking, f"{key}-layers")]
+        found = [
+            ranking_plot(ranking, verdict, f"{key}-rank"),
+            front_plot(ranking, f"{key}-front"),
+            race_plot(ranking, f"{key}-race"),
+            layer_plot(ranking, f"{key}-layers"),
+        ]
         found += [similarity_plot(ranking, s, f"{key}-alike-{i}") for i, s in enumerate(ranking.similarity)]
         yield from (plot for plot in found if plot)
     yield from confirmation_plots(study, f"{key}-confirmed")
+    yield from learning_plots(study, f"{key}-learning")
 
 
 def _mixed(study: Study) -> list[str]:
