@@ -16,6 +16,12 @@ from .trust import best_sentence, cheapest_sentence, milliseconds, name, separat
 from .verdict import Verdict
 
 NAME_WIDTH = 80  # characters
+WORDS = {
+    "full": "full fine-tuning", "lora": "LoRA", "lp_ft": "LP-FT (a linear probe, then full fine-tuning)",
+    "l2_sp": "L2-SP (full fine-tuning, pulled towards the pretrained weights)", "partial": "training the last blocks",
+    "bias_norm": "training biases and norms", "joint": "training jointly with the source's own task",
+    "aligned": "fine-tuning with features aligned to the source's own data",
+}  # fmt: skip
 FEW_TEST = 0.02  # standard error of an accuracy above which more test samples are asked for
 
 
@@ -91,7 +97,7 @@ def _as_trained(study: Study, chosen: Confirmed) -> list[str]:
     if cheaper:
         row = min(cheaper, key=lambda row: row.seconds)
         said.append(
-            f"Within noise of it and cheaper: {_way(row.strategy).lower()}, {percent(row.accuracy)} in "
+            f"Within noise of it and cheaper: {WORDS.get(row.strategy, row.strategy.replace('_', ' '))}, {percent(row.accuracy)} in "
             f"{duration(row.seconds)} in place of {duration(chosen.seconds)}."
         )
     return said
@@ -173,7 +179,7 @@ def _surer(study: Study, chosen: Confirmed | None) -> list[str]:
 
 def _way(strategy: str) -> str:
     """A strategy's name as words."""
-    words = {"full": "full fine-tuning", "lora": "LoRA", "lp_ft": "LP-FT"}.get(strategy, strategy.replace("_", " "))
+    words = WORDS.get(strategy, strategy.replace("_", " "))
     return words[:1].upper() + words[1:]
 
 

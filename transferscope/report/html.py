@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FRAME = 120  # bytes of markup around a picture
 LARGEST = 2_000_000  # bytes
-MOST_LAYER_ROWS = 4000  # of the table of all layers; more would not fit whatever else is left out
+MOST_LAYER_ROWS = 5000  # of the tables of all layers; more would not fit whatever else is left out
 WAYS_TO_SHRINK = (  # what is widest goes first when a report is larger; pictures take the room that is left
     frozenset[str](),
     frozenset({"layers"}),
@@ -93,7 +93,9 @@ class Section:
 def page(studies: list[Study], evaluations: list[Evaluation]) -> str:
     """The page, at most `LARGEST` bytes where leaving out what is widest makes it so."""
     level = evaluations[0].level if evaluations else 0.9
-    sections = [_section(f"t{place}", study, level) for place, study in enumerate(studies, 1)]
+    n_layers = sum(len(study.ranking.candidates) for study in studies if study.ranking)
+    with_layers = n_layers <= MOST_LAYER_ROWS
+    sections = [_section(f"t{place}", study, level, with_layers) for place, study in enumerate(studies, 1)]
     fill = _template(studies, evaluations, sections)
     none: frozenset[Plot] = frozenset()
     for left_out in WAYS_TO_SHRINK:
@@ -164,7 +166,7 @@ def _title(studies: list[Study]) -> str:
     return f"{names[0] if len(names) == 1 else noun(len(names), 'target') if names else 'Agreement'} · TransferScope"
 
 
-def _section(key: str, study: Study, level: float) -> Section:
+def _section(key: str, study: Study, level: float, with_layers: bool) -> Section:
     ranking = study.ranking
     verdict = decide(ranking, study.confirmed, study.controls)
     ranked = ranking if ranking and ranking.candidates else None
@@ -182,7 +184,7 @@ def _section(key: str, study: Study, level: float) -> Section:
         details=details(ranking, key) if ranking else (),
         cautions=(*(cautions(ranking) if ranking else ()), *_mixed(study)),
         trust=trust_tables(ranking) if ranking else (),
-        layers=layer_table(ranking) if ranking and _has_layers(ranking) else None,
+        layers=layer_table(ranking) if ranking and with_layers and _has_layers(ranking) else None,
         plots=tuple(_plots(key, study, verdict)),
         roads=tuple(_roads(ranking)) if ranking else (),
         confirmed=confirmation_table(study) if study.confirmed else None,
@@ -200,7 +202,7 @@ def _agreement(rows: Iterable[Agreement], rank_by: str | None, level: float, *, 
 
 def _has_layers(ranking: Ranking) -> bool:
     """Whether the full table would say more than the best layers alone."""
-    return len(ranking.best()) < len(ranking.candidates) <= MOST_LAYER_ROWS
+    return len(ranking.best()) < len(ranking.candidates)
 
 
 def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:

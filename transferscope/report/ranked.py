@@ -132,9 +132,10 @@ def scores_table(ranking: Ranking, most: int | None = None) -> Table:
 
 def layer_table(ranking: Ranking) -> Table:
     """Every layer of every source, from input to output."""
+    told = compares(ranking)
     columns = [
         Column("Layer", is_name=True),
-        *_how_column(ranking),
+        *([Column("Choices", is_name=True)] if told else []),
         Column("Features", numeric=True),
         *_score_columns(ranking),
     ]
@@ -147,7 +148,7 @@ def layer_table(ranking: Ranking) -> Table:
         )
         rows = tuple(
             Row(
-                (clean(c.layer), *_how_cell(ranking, c), count(c.n_features), *_score_cells(ranking, c)),
+                (clean(c.layer), *([how(ranking, c)] if told else []), count(c.n_features), *_score_cells(ranking, c)),
                 tags=("best",) if c.is_best_layer and len(layers) > 1 else (),
                 is_control=bool(c.control),
             )
@@ -155,14 +156,6 @@ def layer_table(ranking: Ranking) -> Table:
         )
         bodies.append((clean(best.source), rows))
     return Table("All layers, from input to output", tuple(columns), tuple(bodies))
-
-
-def _how_column(ranking: Ranking) -> list[Column]:
-    return [Column("Choices", is_name=True)] if compares(ranking) else []
-
-
-def _how_cell(ranking: Ranking, candidate: Candidate) -> list[str]:
-    return [how(ranking, candidate)] if compares(ranking) else []
 
 
 def score_notes(ranking: Ranking) -> list[str]:

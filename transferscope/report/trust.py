@@ -87,7 +87,8 @@ def best_sentence(ranking: Ranking) -> str:
     first = ranking.standings[0]
     if first.regret is None:
         return f"{said}."
-    return f"{said}; taking {name(first.source)} loses {number(first.regret)} of {ranking.rank_by} on average."
+    lost = "less than 0.001" if 0 < first.regret < 0.0005 else number(first.regret)
+    return f"{said}; taking {name(first.source)} loses {lost} of {ranking.rank_by} on average."
 
 
 def separation_sentence(found: Separation, by: str) -> str:
