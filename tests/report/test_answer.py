@@ -67,9 +67,11 @@ def test_vetoes_come_before_every_number(ranking: Ranking, make: SimpleNamespace
     wrong = replace(ranking, checks=(Check("duplicates across classes", "veto", "The same picture has two classes."),))
     found, rows = said(wrong)
     assert found.vetoes == ("The same picture has two classes.",)
-    assert rows["Use"].startswith(f"{make.sources[0]} once the above is mended.")
+    assert rows["Use"].startswith(
+        "Nothing yet: mend the above and rank again. As it stands the first is timm:resnet18"
+    )
     html = report(wrong, tmp_path / "r.html").read_text()
-    assert html.index("The same picture has two classes.") < html.index("once the above is mended") < html.index("±")
+    assert html.index("The same picture has two classes.") < html.index("Nothing yet: mend") < html.index("±")
 
 
 def test_nothing_to_say_is_not_said(make: SimpleNamespace) -> None:

@@ -66,7 +66,9 @@ def measured_best(study: Study) -> Confirmed | None:
 
 
 def _use(study: Study, verdict: Verdict, source: str, vetoed: bool) -> list[str]:
-    said = [f"{shorten(source, NAME_WIDTH)}{' once the above is mended' if vetoed else ''}."]
+    said = [f"{shorten(source, NAME_WIDTH)}."]
+    if vetoed:
+        said = ["Nothing yet: mend the above and rank again.", f"As it stands the first is {said[0]}"]
     if verdict.adds is False:
         said.append("With care: the ranking does not put its first source beyond noise above its controls.")
     leader = verdict.leader
@@ -97,7 +99,7 @@ def _as_trained(study: Study, chosen: Confirmed) -> list[str]:
     if cheaper:
         row = min(cheaper, key=lambda row: row.seconds)
         said.append(
-            f"Within noise of it and cheaper: {WORDS.get(row.strategy, row.strategy.replace('_', ' '))}, {percent(row.accuracy)} in "
+            f"Within noise of it and cheaper: {_words(row.strategy)}, {percent(row.accuracy)} in "
             f"{duration(row.seconds)} in place of {duration(chosen.seconds)}."
         )
     return said
@@ -107,7 +109,9 @@ def _as_ranked(study: Study, leader: Candidate) -> list[str]:
     ranking = study.ranking
     told = how(ranking, leader) if ranking else ""
     way = route(step.converter for step in leader.path)
-    said = [f"A linear probe on layer {shorten(leader.layer, 40)}{f' ({told})' if told else ''}, input by {way}."]
+    said = [
+        f"A linear probe on layer {shorten(leader.layer, 40)}{f' ({told})' if told else ''}, fed by the adapter path {way}."
+    ]
     card = ranking.card(leader.source) if ranking else None
     if card and card.layers and leader.layer != card.layers[-1]:
         said.append(f"Cut the network there: the last layer ({shorten(card.layers[-1], 40)}) is not its best.")
@@ -177,9 +181,13 @@ def _surer(study: Study, chosen: Confirmed | None) -> list[str]:
     return said
 
 
+def _words(strategy: str) -> str:
+    return WORDS.get(strategy, strategy.replace("_", " "))
+
+
 def _way(strategy: str) -> str:
-    """A strategy's name as words."""
-    words = WORDS.get(strategy, strategy.replace("_", " "))
+    """A strategy as the beginning of a sentence."""
+    words = _words(strategy)
     return words[:1].upper() + words[1:]
 
 
