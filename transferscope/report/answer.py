@@ -109,9 +109,8 @@ def _as_ranked(study: Study, leader: Candidate) -> list[str]:
     ranking = study.ranking
     told = how(ranking, leader) if ranking else ""
     way = route(step.converter for step in leader.path)
-    said = [
-        f"A linear probe on layer {shorten(leader.layer, 40)}{f' ({told})' if told else ''}, fed by the adapter path {way}."
-    ]
+    layer = f"{shorten(leader.layer, 40)}{f' ({told})' if told else ''}"
+    said = [f"A linear probe on layer {layer}, fed by the adapter path {way}."]
     card = ranking.card(leader.source) if ranking else None
     if card and card.layers and leader.layer != card.layers[-1]:
         said.append(f"Cut the network there: the last layer ({shorten(card.layers[-1], 40)}) is not its best.")
