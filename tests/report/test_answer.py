@@ -86,6 +86,15 @@ def test_bands_of_the_ranking(ranking: Ranking, make: SimpleNamespace) -> None:
     assert "raw:image" in {row.cells[0] for row in bands["Behind"] if row.is_control}
 
 
+def test_what_a_race_dropped_has_a_band_of_its_own(ranking: Ranking, make: SimpleNamespace) -> None:
+    fallen = make.sources[2]
+    candidates = tuple(replace(c, dropped=c.source == fallen) for c in ranking.candidates)
+    raced = replace(ranking, candidates=candidates)
+    bands = dict(ranking_table(raced, decide(raced)).bodies)
+    [row] = bands["Dropped by the race: scored on fewer samples"]
+    assert (row.cells[0], row.place, row.tags) == (fallen, None, ("dropped",))
+
+
 def test_of_too_many_rows_the_best_set_stays(large_ranking: Ranking) -> None:
     verdict = decide(large_ranking)
     short, whole = ranking_table(large_ranking, verdict, FEW_ROWS), ranking_table(large_ranking, verdict)

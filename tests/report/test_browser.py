@@ -59,3 +59,18 @@ def test_the_table_is_sorted_and_filtered_within_its_bands(
     tab.get_by_label("Show rows with").fill("name_07 random")
     assert table.locator("tbody tr:visible .name").all_inner_texts()[-1].endswith("weights=random")
     assert tab.get_by_role("status").inner_text() == "1 of 81 rows"
+
+
+@pytest.mark.slow
+def test_without_a_script_nothing_is_missing(browser: Any, ranking: Ranking, truth: Truth, tmp_path: Path) -> None:
+    path = ts.report([ranking, truth], out=tmp_path / "r.html")
+    words: list[list[str]] = []
+    for runs in (True, False):
+        context = browser.new_context(java_script_enabled=runs)
+        tab = context.new_page()
+        tab.goto(path.as_uri())
+        lines = [" ".join(line.split()) for line in tab.locator("main").inner_text().splitlines()]
+        words.append([line for line in lines if line and line != "Show rows with"])
+        assert (tab.locator("th button, input").count() > 0) is runs
+        context.close()
+    assert words[0] == words[1]

@@ -272,7 +272,8 @@ def _agreement(study: Study, ranking: Ranking, strategy: str) -> str:
             if tau.value is None:
                 return f"Weighted Kendall τ is not defined ({tau.note or 'no reason given'})."
             bounds = "" if tau.low is None or tau.high is None else f" [{tau.low:.2f}, {tau.high:.2f}]"
-            return f"Weighted Kendall τ {tau.value:.2f}{bounds} over {row.n_sources} sources."
+            said = f"{tau.value:.2f}{bounds}".replace("-", "\u2212")
+            return f"Weighted Kendall τ {said} over {row.n_sources} sources."
     return "For the agreement of the two orders, run transferscope evaluate."
 
 
