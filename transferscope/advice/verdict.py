@@ -141,7 +141,7 @@ def _reasons(advice: Advice, best: str, known: Calibration) -> tuple[str, ...]:
     if advice.break_even is not None:
         said.append(f"Fine-tuning is expected to be ahead from about {advice.break_even} training samples on.")
     if not advice.sure:
-        said.append("That is no certain call: train both ways (`confirm`), the probe costs next to nothing.")
+        said.append("That is no certain call: train both ways with transferscope confirm; the probe takes seconds.")
     return tuple(said)
 
 

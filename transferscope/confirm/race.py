@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..errors import TransferScopeError
+from ..history.acquire import next_source
 from ..history.prior import static_prior
 from ..history.store import Store
+from ..history.surrogate import Surrogate
 from ..ranking.budget import Budget
 from ..results import Candidate, Confirmed, Failure, Ranking
 from ..spending import Arm, Entrant, TrainingRace
@@ -58,7 +60,8 @@ def entrants(
     top : int or None
         Most sources of the best set.
     store : Store or None
-        The history, whose favourite on other targets joins, if it was ranked.
+        The history: of the ranked sources that other targets tell of, the one that the policy of
+        `transferscope.history.acquire` would train first joins, by what it may reach and what it takes.
     """
     if asked is not None:
         return tuple(Entrant(candidate.source, "asked") for candidate in asked)
@@ -66,12 +69,12 @@ def entrants(
     best = {standing.source for standing in ranking.standings if standing.in_best_set}
     found = [Entrant(name, "best set" if best else "first") for name in ranked if name in best or not best][:top]
     rest = [name for name in ranked if name not in {one.source for one in found}]
-    prior = static_prior(store.table(without=ranking.target.content_sha256)) if store else {}
-    known = [name for name in ranked if name in prior]
-    favourite = max(known, key=lambda name: prior[name].mean, default=None)
-    if favourite in rest:
-        found.append(Entrant(favourite, "history"))
-        rest.remove(favourite)
+    table = store.table(without=ranking.target.content_sha256) if store else None
+    known = tuple(name for name in ranked if name in static_prior(table)) if table else ()
+    favourite = next_source(Surrogate.fit(table, sources=known), {}) if table and known else None
+    if favourite and favourite.source in rest:
+        found.append(Entrant(favourite.source, "history"))
+        rest.remove(favourite.source)
     if rest:
         drawn = np.random.default_rng((ranking.split.seed, len(rest))).integers(len(rest))
         found.append(Entrant(rest[drawn], "random"))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from ..advices import Advice
 from ..results import Advised
+from .canvas import SERIES, Plot, draw
 from .drawn import new_table, plain
-from .formats import MISSING, clean, number, percent, shorten
+from .formats import MISSING, clean, noun, number, percent, shorten
+from .plots import WIDTH, calm
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def headline(advice: Advice) -> str:
@@ -52,3 +60,52 @@ def signed(share: float) -> str:
 def sentences(advised: Advised) -> list[str]:
     """Of each source the advice and its reasons."""
     return [text for one in advised.advice for text in (headline(one), *(f"- {clean(why)}" for why in one.reasons))]
+
+
+def advice_plot(advice: Advice, key: str) -> Plot:
+    """Learning curves of frozen features and of the tangent kernel, the former extrapolated."""
+    points = advice.signals.curve
+    n = [point.n for point in points]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.set_xscale("log")
+        for name, values, errors, color, style in (
+            ("frozen", [p.frozen for p in points], [p.frozen_error for p in points], SERIES[0], "o-"),
+            ("tangent", [p.tuned for p in points], [p.tuned_error for p in points], SERIES[1], "s--"),
+        ):
+            axes.errorbar(n, [100 * v for v in values], [100 * e for e in errors], fmt=style, color=color, capsize=2)
+            axes.annotate(
+                name, (n[-1], 100 * values[-1]), xytext=(8, -4), textcoords="offset points", fontweight="bold"
+            )
+        ahead = advice.extrapolated
+        axes.plot([a[0] for a in ahead], [100 * a[1] for a in ahead], ":", color=SERIES[0])
+        low, high = [100 * a[2] for a in ahead], [100 * a[3] for a in ahead]
+        axes.fill_between([a[0] for a in ahead], low, high, color=SERIES[0], alpha=0.15, linewidth=0)
+        if advice.break_even is not None:
+            axes.axvline(advice.break_even, color=SERIES[2], linewidth=1)
+        _sizes(axes, n[0], ahead[-1][0])
+        calm(axes, "both")
+        axes.set_xlabel("training samples")
+        axes.set_ylabel("accuracy on left-out samples, %")
+
+    even = "does not break even within sight" if advice.break_even is None else (
+        f"breaks even at about {noun(advice.break_even, 'sample')} (upright line)"
+    )  # fmt: skip
+    finding = (
+        f"With {noun(n[-1], 'sample')}: {percent(points[-1].frozen)} from frozen features, "
+        f"{percent(points[-1].tuned)} from gradients of the last blocks; fine-tuning {even}."
+    )
+    title = f"Freeze or fine-tune: {shorten(advice.source, 50)}"
+    drawing = partial(draw, WIDTH, 300, paint, key=key, finding=finding)
+    return Plot(title, drawing, f"{finding} Bars are standard errors, the band a 90 % interval of more samples.")
+
+
+def _sizes(axes: object, first: float, last: float) -> None:
+    """Round numbers on a logarithmic axis."""
+    from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
+
+    ticks = [m * 10**k for k in range(1, 7) for m in (1, 2, 5) if first <= m * 10**k <= last]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))  # type: ignore[attr-defined]
+    axes.xaxis.set_major_formatter(ScalarFormatter())  # type: ignore[attr-defined]
+    axes.xaxis.set_minor_formatter(NullFormatter())  # type: ignore[attr-defined]

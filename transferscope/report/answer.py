@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..choices import NOISE
 from ..results import Candidate, Confirmed
 from ..spending import Cost
+from .advice import headline
 from .choices import how
 from .formats import NBSP, clean, duration, large, listed, noun, percent, points, route, shorten
 from .study import Study
@@ -80,10 +81,15 @@ def _use(study: Study, verdict: Verdict, source: str, vetoed: bool) -> list[str]
 
 
 def _transfer(study: Study, verdict: Verdict, chosen: Confirmed | None) -> list[str]:
-    """From the best evidence there is; advice that is a result of its own would come before both."""
+    """From the best evidence there is: training, then measured advice, then the ranking alone."""
     if chosen is not None:
-        return _as_trained(study, chosen)
-    return _as_ranked(study, verdict.leader) if verdict.leader else []
+        found = study.advice_on(chosen.source)
+        return [*_as_trained(study, chosen), *([f"Advice before training: {headline(found)}"] if found else [])]
+    if verdict.leader is None:
+        return []
+    if found := study.advice_on(verdict.leader.source):
+        return [headline(found), *found.reasons[:2], "No training has confirmed this yet."]
+    return _as_ranked(study, verdict.leader)
 
 
 def _as_trained(study: Study, chosen: Confirmed) -> list[str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..advices import Advice
 from ..results import Candidate, Confirmed
 from .answer import answer, measured_best
 from .formats import clean
@@ -30,7 +31,11 @@ def _card(study: Study) -> dict[str, Any]:
     candidate = next((c for c in ranking.best() if c.source == source), None) if ranking else None
     found = answer(study, verdict)
     questions = dict(found.rows)
-    stamps = [*([ranking.stamp] if ranking else []), *(truth.stamp for truth in study.truths)]
+    stamps = [
+        *([ranking.stamp] if ranking else []),
+        *(truth.stamp for truth in study.truths),
+        *(made.stamp for made in study.advised),
+    ]
     return {
         "kind": "model-selection card",
         "version": VERSION,
@@ -44,7 +49,7 @@ def _card(study: Study) -> dict[str, Any]:
         },
         "vetoes": list(found.vetoes),
         "selected": _selected(study, source, candidate),
-        "transfer": _transfer(chosen),
+        "transfer": _transfer(chosen, study.advice_on(source) if source else None),
         "certainty": {
             "headline": verdict.headline,
             "ordered_by": (ranking.ordered_by or ranking.rank_by) if ranking else None,
@@ -82,8 +87,16 @@ def _selected(study: Study, source: str | None, candidate: Candidate | None) -> 
     return made
 
 
-def _transfer(chosen: Confirmed | None) -> dict[str, Any]:
-    """As it was trained; where nothing was, the ranking reads features and a linear probe is the first step."""
+def _transfer(chosen: Confirmed | None, advice: Advice | None) -> dict[str, Any]:
+    """As it was trained; else as was advised; else by a linear probe, which is what the ranking has read."""
+    if chosen is None and advice is not None:
+        return {
+            "strategy": "linear_probe" if advice.way == "frozen" else advice.way,
+            "confirmed": False,
+            "sure": advice.sure,
+            "expected_gain_of_fine_tuning": [advice.gain_low, advice.gain, advice.gain_high],
+            "breaks_even_at_samples": advice.break_even,
+        }
     if chosen is None:
         return {"strategy": "linear_probe", "confirmed": False}
     kept = [run for run in chosen.runs if run.test_accuracy is not None]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..results import Agreement, Evaluation, Ranking, SplitCard, TargetCard, Truth
+from ..results import Advised, Agreement, Evaluation, Ranking, SplitCard, TargetCard, Truth
 from .answer import answer
 from .study import Study
 from .verdict import decide
@@ -33,6 +33,7 @@ class StudyDocument:
     beats_controls: bool | None  # None: not known
     ranking: Ranking | None
     truths: tuple[Truth, ...]
+    advised: tuple[Advised, ...]
     agreements: tuple[Agreement, ...]
 
 
@@ -69,6 +70,7 @@ def _study(study: Study) -> StudyDocument:
         beats_controls=verdict.adds,
         ranking=study.ranking,
         truths=study.truths,
+        advised=study.advised,
         agreements=study.agreements,
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..results import Agreement, Candidate, Evaluation, Ranking, Step
 from ..stamp import Stamp, version_differences
+from .advice import advice_plot
 from .answer import Answer, answer
 from .canvas import Plot
 from .details import Detail, details
@@ -191,7 +192,11 @@ def _section(key: str, study: Study, level: float, with_layers: bool) -> Section
         agreement=_agreement(study.agreements, ranking.rank_by if ranking else None, level, with_target=False),
         discrepancy=discrepancy_table(ranking) if ranking and ranking.discrepancy else None,
         cards=card_table(ranking) if ranking and ranking.sources else None,
-        stamps=(*((("Ranking", ranking.stamp),) if ranking else ()), *(("Training", t.stamp) for t in study.truths)),
+        stamps=(
+            *((("Ranking", ranking.stamp),) if ranking else ()),
+            *(("Training", t.stamp) for t in study.truths),
+            *(("Advice", made.stamp) for made in study.advised),
+        ),
     )
 
 
@@ -217,6 +222,8 @@ def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
         yield from (plot for plot in found if plot)
     yield from confirmation_plots(study, f"{key}-confirmed")
     yield from learning_plots(study, f"{key}-learning")
+    advice = [one for made in study.advised for one in made.advice]
+    yield from (advice_plot(one, f"{key}-advice-{place}") for place, one in enumerate(advice))
 
 
 def _mixed(study: Study) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..advices import Advice
 from ..errors import ResultError
 from ..results import (
     Advised,
@@ -42,11 +43,16 @@ class Study:
             rows += [row for row in truth.confirmed if row not in rows]
         return tuple(sorted(rows, key=lambda row: -row.accuracy))
 
+    def advice_on(self, source: str) -> Advice | None:
+        """How to transfer a source, where it was asked."""
+        return next((one for made in self.advised for one in made.advice if one.source == source), None)
+
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Sources that could not be ranked or trained."""
+        """Sources that could not be ranked, trained or advised on."""
         ranked = self.ranking.failures if self.ranking else ()
-        return tuple(dict.fromkeys([*ranked, *(f for truth in self.truths for f in truth.failures)]))
+        trained = [failure for truth in self.truths for failure in truth.failures]
+        return tuple(dict.fromkeys([*ranked, *trained, *(f for made in self.advised for f in made.failures)]))
 
     @property
     def controls(self) -> frozenset[str]:
