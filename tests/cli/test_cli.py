@@ -128,7 +128,7 @@ def test_quick_training_beside_the_sources_own_data(picture_folder: Path, tiny_m
     assert done.returncode == 0, done.stderr
     (found,) = load_result(tmp_path / "t.json").confirmed
     assert found.quick
-    assert len(found.runs[-1].epochs) <= 3
+    assert len(found.runs[-1].epochs) <= 30
 
 
 def test_json_is_all_that_is_printed(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
