@@ -71,12 +71,17 @@ def advice_plot(advice: Advice, key: str) -> Plot:
         axes = figure.add_subplot()
         axes.set_xscale("log")
         for name, values, errors, color, style in (
-            ("frozen", [p.frozen for p in points], [p.frozen_error for p in points], SERIES[0], "o-"),
-            ("tangent", [p.tuned for p in points], [p.tuned_error for p in points], SERIES[1], "s--"),
+            ("frozen features", [p.frozen for p in points], [p.frozen_error for p in points], SERIES[0], "o-"),
+            (
+                "gradients of the last blocks",
+                [p.tuned for p in points],
+                [p.tuned_error for p in points],
+                SERIES[1],
+                "s--",
+            ),
         ):
-            axes.errorbar(n, [100 * v for v in values], [100 * e for e in errors], fmt=style, color=color, capsize=2)
-            axes.annotate(
-                name, (n[-1], 100 * values[-1]), xytext=(8, -4), textcoords="offset points", fontweight="bold"
+            axes.errorbar(
+                n, [100 * v for v in values], [100 * e for e in errors], fmt=style, color=color, capsize=2, label=name
             )
         ahead = advice.extrapolated
         axes.plot([a[0] for a in ahead], [100 * a[1] for a in ahead], ":", color=SERIES[0])
@@ -84,8 +89,9 @@ def advice_plot(advice: Advice, key: str) -> Plot:
         axes.fill_between([a[0] for a in ahead], low, high, color=SERIES[0], alpha=0.15, linewidth=0)
         if advice.break_even is not None:
             axes.axvline(advice.break_even, color=SERIES[2], linewidth=1)
-        _sizes(axes, n[0], ahead[-1][0])
         calm(axes, "both")
+        _sizes(axes, n[0], ahead[-1][0])
+        axes.legend(loc="lower right", frameon=False)
         axes.set_xlabel("training samples")
         axes.set_ylabel("accuracy on left-out samples, %")
 
