@@ -19,6 +19,7 @@ from .spending import Cost, Excluded, Race, TrainingRace
 from .stamp import Stamp
 from .storage import write_atomically
 from .trust import Check, Control, Fusion, Separation, Standing
+from .views import View
 
 if TYPE_CHECKING:
     import pandas
@@ -206,6 +207,7 @@ class Ranking:
     pareto: tuple[str, ...] = ()  # sources that no other one beats in both score and cost, cheapest first
     excluded: tuple[Excluded, ...] = ()
     race: Race | None = None
+    views: tuple[View, ...] = ()  # of the best and the worst source
     kind: Literal["ranking"] = "ranking"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT

@@ -25,7 +25,7 @@ from transferscope.results import Ranking, Truth, load_result
 from transferscope.storage import cache_dir
 
 TrialOf = Callable[..., Trial]
-QUICK = Recipe(learning_rates=(3e-3, 1e-2), n_seeds=2, epochs=4, batch_size=8, patience=4)
+QUICK = Recipe(learning_rates=(3e-3, 1e-2), n_seeds=2, epochs=4, batch_size=8, patience=4, min_steps=0)
 SOURCES = ["python:tiny_models:edges", "python:tiny_models:deep"]
 
 

@@ -200,14 +200,12 @@ class Field:
 
     def checks(self, candidates: Sequence[Candidate]) -> tuple[Check, ...]:
         """Of the target, and of the sources that were ranked to the end."""
-        labels = self.plan.target.labels
-        matrices = self.matrices()
         return (
             *check_target(self.plan.target, self.plan.split),
             *check_candidates(
                 candidates,
-                matrices,
-                {spec: labels[self.found[spec].features.rows] for spec in matrices},
+                self.matrices(),
+                self.labels(),
                 {spec: found.features.versions for spec, found in self.found.items()},
                 self.plan.rank_by,
             ),
@@ -220,6 +218,11 @@ class Field:
             for spec, found in self.found.items()
             if found.best.control is None and not found.best.dropped
         }
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Classes of the rows of `matrices`."""
+        labels = self.plan.target.labels
+        return {spec: labels[self.found[spec].features.rows] for spec in self.matrices()}
 
     def _stage(self, specs: Iterable[str], n_parts: int | None, *, quick: bool) -> list[str]:
         """Score each on the first parts; a spent budget ends it between two sources."""

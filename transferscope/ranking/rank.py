@@ -29,6 +29,7 @@ from .judge import CONSENSUS, Judgement, Past, fronted, judge, place
 from .race import train_parts
 from .selection import measure_selections
 from .together import add_combined, expand
+from .views import measure_views
 from .warnings import warnings_of
 
 RACE_FROM = 8  # sources: fewer cost little, and are worth seeing to the end
@@ -213,6 +214,7 @@ def _assembled(
         pareto=fronted(judged, field.costs),
         excluded=tuple(field.excluded),
         race=field.race,
+        views=measure_views([one.source for one in judged.standings], field.matrices(), field.labels()),
     )
 
 

@@ -34,6 +34,7 @@ from .tables import (
 from .trust import cautions
 from .trust_tables import trust_tables
 from .verdict import Verdict, decide
+from .views import view_plots
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -218,6 +219,7 @@ def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
             race_plot(ranking, f"{key}-race"),
             layer_plot(ranking, f"{key}-layers"),
         ]
+        found += view_plots(ranking, f"{key}-view")
         found += [similarity_plot(ranking, s, f"{key}-alike-{i}") for i, s in enumerate(ranking.similarity)]
         yield from (plot for plot in found if plot)
     yield from confirmation_plots(study, f"{key}-confirmed")
