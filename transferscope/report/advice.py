@@ -1,17 +1,13 @@
-"""Freeze or fine-tune, as a table and sentences."""
+"""Freeze or fine-tune, as a sentence and a picture."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from ..advices import Advice
-from ..results import Advised
 from .canvas import SERIES, Plot, draw
-from .drawn import new_table, plain
-from .formats import MISSING, clean, noun, number, percent, shorten
+from .formats import clean, noun, percent, shorten
 from .plots import WIDTH, calm
 
 if TYPE_CHECKING:
@@ -28,38 +24,6 @@ def headline(advice: Advice) -> str:
     if not advice.sure:
         done += ", but measure the other way too: the numbers do not settle it"
     return clean(f"{done}.")
-
-
-def advice_table(advised: Advised) -> Table:
-    """One row a source."""
-    table = new_table(f"{shorten(advised.target.name, 60)}: freeze or fine-tune")
-    table.add_column("source", overflow="fold", min_width=22)
-    table.add_column("advice", overflow="fold")
-    table.add_column("frozen", justify="right", no_wrap=True)
-    table.add_column("tangent", justify="right", no_wrap=True)
-    table.add_column("gain, points", justify="right", no_wrap=True)
-    table.add_column("breaks even at", justify="right", no_wrap=True)
-    for one in advised.advice:
-        point = one.signals.curve[-1]
-        table.add_row(
-            plain(shorten(one.source, 60)),
-            plain(one.way + ("" if one.sure else " (unsure)")),
-            percent(point.frozen),
-            percent(point.tuned),
-            f"{signed(one.gain)} [{signed(one.gain_low)}, {signed(one.gain_high)}]",
-            MISSING if one.break_even is None else number(one.break_even),
-        )
-    return table
-
-
-def signed(share: float) -> str:
-    """Points with their sign, the minus as long as the plus."""
-    return f"{100 * share:+.1f}".replace("-", "−")
-
-
-def sentences(advised: Advised) -> list[str]:
-    """Of each source the advice and its reasons."""
-    return [text for one in advised.advice for text in (headline(one), *(f"- {clean(why)}" for why in one.reasons))]
 
 
 def advice_plot(advice: Advice, key: str) -> Plot:

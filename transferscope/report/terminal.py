@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..results import Advised, Candidate, Evaluation, Failure, LayerSimilarity, Ranking, Result, Score, Truth
-from .advice import advice_table, sentences
+from .advised import advice_table, sentences
 from .choices import alarms, choice_notes, how
 from .drawn import new_table, plain, print_parts
 from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
