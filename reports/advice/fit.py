@@ -112,9 +112,8 @@ def main() -> None:
     known = calibrate(cases)
     SHIPPED.write_text(json.dumps(asdict(known), indent=1) + "\n")
     told = left_out(cases)
-    print(
-        "# Freeze or fine-tune\n\nConfirmed runs of freezing and of three ways to fine-tune, and what the advice that is"
-    )
+    print("# Freeze or fine-tune\n")
+    print("Confirmed runs of freezing and of three ways to fine-tune, and what the advice that is")
     print("fitted to them is worth on targets that it did not see.")
     print("\n`python reports/advice/grid.py IMAGE` (AUDIO, TEXT) made grid.jsonl, `python reports/advice/fit.py` this")
     print(
