@@ -57,7 +57,7 @@ def test_extraction_itself_holds_a_block_whatever_the_number_of_samples(tmp_path
     layer = 3 * N_SAMPLES * WIDTH * 4
     grown = peak(4 * N_SAMPLES, str(tmp_path / "large"), "unread") - peak(N_SAMPLES, str(tmp_path / "small"), "unread")
     print(f"grown by {grown / MEGABYTE:.1f} MB, {LAYERS * layer / MEGABYTE:.0f} MB of features more")
-    assert grown < 20 * MEGABYTE  # row numbers, digests, texts
+    assert grown < 40 * MEGABYTE  # of 192: row numbers, digests, texts, and what a process differs from the next
 
 
 @pytest.mark.slow
