@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
+def signed(share: float) -> str:
+    """Points with their sign, the minus as long as the plus."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
 @dataclass(frozen=True)
 class CurvePoint:
     """Accuracy on left-out rows after training on `n` of the others, in closed form."""

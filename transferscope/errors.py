@@ -68,3 +68,8 @@ class UnknownNameError(TransferScopeError, KeyError):
 def first_line(error: Exception, most: int = 200) -> str:
     """What another library's error says, cut to one line of `most` letters; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
+def reason(error: Exception) -> str:
+    """What is listed of a failure: our own words as they are, another library's with their type."""
+    return str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"

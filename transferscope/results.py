@@ -177,8 +177,16 @@ class Discrepancy:
     p_value: float | None
 
 
+class _Saved:
+    """What every result can do."""
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write this result to `path`; `load_result` reads it back equal."""
+        return save_result(self, path)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(_Saved):
     """Sources ranked for one target, before any training."""
 
     target: TargetCard
@@ -233,10 +241,6 @@ class Ranking:
         ]  # fmt: skip
         return pandas.DataFrame(rows)
 
-    def to_json(self, path: str | Path) -> Path:
-        """Write this result to `path`; `load_result` reads it back equal."""
-        return save_result(self, path)
-
 
 @dataclass(frozen=True)
 class Epoch:
@@ -280,7 +284,7 @@ class Confirmed:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Truth(_Saved):
     """What training measured for the candidates of one ranking."""
 
     target: TargetCard
@@ -293,13 +297,9 @@ class Truth:
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT
 
-    def to_json(self, path: str | Path) -> Path:
-        """Write this result to `path`; `load_result` reads it back equal."""
-        return save_result(self, path)
-
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(_Saved):
     """Agreement of every scorer with every strategy's measured accuracy."""
 
     agreements: tuple[Agreement, ...]
@@ -312,13 +312,9 @@ class Evaluation:
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT
 
-    def to_json(self, path: str | Path) -> Path:
-        """Write this result to `path`; `load_result` reads it back equal."""
-        return save_result(self, path)
-
 
 @dataclass(frozen=True)
-class Advised:
+class Advised(_Saved):
     """Freeze or fine-tune, of some of a ranking's sources."""
 
     target: TargetCard
@@ -329,10 +325,6 @@ class Advised:
     kind: Literal["advice"] = "advice"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT
-
-    def to_json(self, path: str | Path) -> Path:
-        """Write this result to `path`; `load_result` reads it back equal."""
-        return save_result(self, path)
 
 
 Result = Ranking | Truth | Evaluation | Advised

@@ -10,7 +10,7 @@ from dataclasses import replace
 from ..advices import Advice
 from ..confirm.confirm import same_data
 from ..confirm.trials import same_adapter
-from ..errors import CacheError, TransferScopeError, UnknownNameError
+from ..errors import CacheError, TransferScopeError, UnknownNameError, reason
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device
 from ..progress import Progress, silent
@@ -87,8 +87,7 @@ def advise(
             raise
         except Exception as error:
             log.debug("%s failed", candidate.source, exc_info=True)
-            reason = str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"
-            failures.append(Failure(candidate.source, reason))
+            failures.append(Failure(candidate.source, reason(error)))
     progress(f"advising on {data.name}", len(chosen), len(chosen))
     if not found:
         raise TransferScopeError("; ".join(f"{failure.source}: {failure.reason}" for failure in failures))

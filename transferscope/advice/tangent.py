@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..adapters import Adapter
+from ..features.forward import differentiable
 from ..features.pooling import pool
 from ..sources import Source
 from ..targets import Target
@@ -71,11 +72,12 @@ def tangent_sketch(
         direction = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(seed))
         return pooled @ direction.to(device)
 
-    with _trainable(model), torch.enable_grad():
+    with differentiable(model), torch.enable_grad():
         chosen = _last(model, output(rows[0]))
         first = [torch.autograd.grad(output(row), chosen) for row in rows[:FIRST]]
         sketch = _Sketch(first, generator)
-        return np.stack([sketch(torch.autograd.grad(output(row), chosen)).cpu().numpy() for row in rows])
+        others = (torch.autograd.grad(output(row), chosen) for row in rows[FIRST:])
+        return np.stack([sketch(gradients).cpu().numpy() for gradients in chain(first, others)])
 
 
 class _Sketch:
@@ -113,15 +115,3 @@ def _last(model: nn.Module, output: Tensor) -> list[Tensor]:
             break
         kept.append(parameter)
     return kept
-
-
-@contextmanager
-def _trainable(model: nn.Module) -> Iterator[None]:
-    """Every parameter takes a gradient inside, and is as it was outside."""
-    before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    try:
-        model.requires_grad_(True)
-        yield
-    finally:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(before[name])

@@ -15,7 +15,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from ..advices import Advice, CurvePoint, Signals
+from ..advices import Advice, CurvePoint, Signals, signed
 from ..choices import NOISE
 from .curve import Curve, extrapolate
 
@@ -119,23 +119,23 @@ def _reasons(advice: Advice, best: str, known: Calibration) -> tuple[str, ...]:
     per_class = signals.n_train / signals.n_classes
     _, twice, low, high = advice.extrapolated[1]
     said = [
-        f"Fine-tuning ({best}) is expected to change accuracy by {_points(advice.gain)} points over a probe of "
-        f"{advice.layer} (90 % interval {_points(advice.gain_low)} to {_points(advice.gain_high)}, from "
+        f"Fine-tuning ({best}) is expected to change accuracy by {signed(advice.gain)} points over a probe of "
+        f"{advice.layer} (90 % interval {signed(advice.gain_low)} to {signed(advice.gain_high)}, from "
         f"{known.n_cells} confirmed cases on {known.n_targets} targets).",
         f"With {point.n} samples the best layer's features tell {100 * point.frozen:.1f} % of left-out samples; "
         f"gradients of the last blocks tell {100 * point.tuned:.1f} % "
-        f"({_points(signals.tangent_gain)} ± {100 * signals.tangent_error:.1f}).",
+        f"({signed(signals.tangent_gain)} ± {100 * signals.tangent_error:.1f}).",
         f"{per_class:.0f} labels a class; with twice as many the probe is expected at {100 * twice:.1f} % "
         f"({100 * low:.1f} to {100 * high:.1f}).",
     ]
     if signals.depth < 1:
-        behind = _points(signals.last_layer - point.frozen)
+        behind = signed(signals.last_layer - point.frozen)
         said.append(
             f"The best layer lies at {100 * signals.depth:.0f} % of the depth; the last one, where fine-tuning "
             f"begins, tells {behind} points."
         )
     if signals.twin_gap is not None:
-        said.append(f"Its weights are worth {_points(signals.twin_gap)} points over random ones.")
+        said.append(f"Its weights are worth {signed(signals.twin_gap)} points over random ones.")
     if signals.distance is not None:
         said.append(f"Target and source data are {signals.distance:.3g} apart.")
     if advice.break_even is not None:
@@ -143,8 +143,3 @@ def _reasons(advice: Advice, best: str, known: Calibration) -> tuple[str, ...]:
     if not advice.sure:
         said.append("That is no certain call: train both ways with transferscope confirm; the probe takes seconds.")
     return tuple(said)
-
-
-def _points(share: float) -> str:
-    """With its sign, the minus as long as the plus."""
-    return f"{100 * share:+.1f}".replace("-", "−")

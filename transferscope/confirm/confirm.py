@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CacheError, ResultError, TransferScopeError, UnknownNameError
+from ..errors import CacheError, ResultError, TransferScopeError, UnknownNameError, reason
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device
 from ..history.store import Store
@@ -223,8 +223,7 @@ def _add_candidate(
             raise
         except Exception as error:
             log.debug("%s failed", candidate.source, exc_info=True)
-            reason = str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"
-            failures.append(Failure(candidate.source, f"{name}: {reason}"))
+            failures.append(Failure(candidate.source, f"{name}: {reason(error)}"))
 
 
 def _measure(settings: Settings, source: Source, candidate: Candidate, strategy: str) -> Confirmed:

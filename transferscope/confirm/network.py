@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..adapters import Adapter
-from ..errors import CorruptSampleError, TransferScopeError
+from ..errors import TransferScopeError
 from ..features.pooling import pool
 from ..targets import Target
 from .device import make_accelerator, peak
@@ -58,16 +58,11 @@ class Data:
         """The readable ones of `rows`, on the CPU; None if there are none."""
         import torch
 
-        kept, samples = [], []
-        for row in rows:
-            try:
-                samples.append(self.target.samples[int(row)])
-                kept.append(row)
-            except CorruptSampleError:
-                continue  # the ranking lists it, and scoring left it out too
-        if not kept:
+        pairs = list(self.target.readable(rows))  # `rows` may name one twice
+        if not pairs:
             return None
-        return Batch(self.adapter.prepare(samples, Counter()), torch.from_numpy(self.target.labels[kept]))
+        kept, samples = zip(*pairs, strict=True)
+        return Batch(self.adapter.prepare(list(samples), Counter()), torch.from_numpy(self.target.labels[list(kept)]))
 
 
 class Network:

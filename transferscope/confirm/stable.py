@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CacheError, TransferScopeError
+from ..errors import CacheError, reason
 from ..results import Candidate, Failure, Run
 from ..sources import Source, load_source
 from ..spending import Arm
@@ -236,8 +236,7 @@ class Stable:
             raise
         except Exception as error:
             log.debug("%s failed", pair, exc_info=True)
-            reason = str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"
-            self.failures[pair] = Failure(pair[0], f"{pair[1]}: {reason}")
+            self.failures[pair] = Failure(pair[0], f"{pair[1]}: {reason(error)}")
 
     def _loaded(self, name: str) -> Source:
         if self._source is None or self._name != name:

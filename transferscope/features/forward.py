@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..sources import Inputs, Source
 from .pooling import pool
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 LOGITS = "source_logits"
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -122,6 +122,19 @@ def ahead(batches: Iterator[Any], device: str) -> Iterator[Any]:
             yield item
     finally:
         worker.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def differentiable(model: nn.Module) -> Iterator[None]:
+    """Every weight that can takes a gradient inside; the switches are after the block what they were before."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in before:
+            parameter.requires_grad_(parameter.is_floating_point())
+        yield
+    finally:
+        for parameter, trained in before:
+            parameter.requires_grad_(trained)
 
 
 def pick_device(device: str = "auto") -> str:

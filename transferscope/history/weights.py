@@ -91,16 +91,23 @@ def _cases(table: Table, scorers: Sequence[str], targets: Sequence[str] | None =
     for row, target in enumerate(table.targets):
         if targets is not None and target not in targets:
             continue
-        measured = np.isfinite(table.accuracy[row])
-        orders = {name: table.scores[name][row, measured] for name in scorers if name in table.scores}
-        orders = {name: order for name, order in orders.items() if np.isfinite(order).sum() >= FEWEST}
-        if measured.sum() < FEWEST or not orders or np.ptp(table.accuracy[row, measured]) == 0:
+        measured, orders = np.isfinite(table.accuracy[row]), _orders(table, row, scorers)
+        if not orders:
             continue
         priors = static_prior(table, target)
         known = [name for name, is_measured in zip(table.sources, measured, strict=True) if is_measured]
         orders[HISTORY] = np.array([priors[name].mean if name in priors else np.nan for name in known])
         cases.append(_Case(table.accuracy[row, measured], orders))
     return cases
+
+
+def _orders(table: Table, row: int, scorers: Sequence[str]) -> dict[str, Array]:
+    """Scores of a target's trained sources, by scorer; empty where they or the accuracies are too few or all equal."""
+    measured = np.isfinite(table.accuracy[row])
+    if measured.sum() < FEWEST or np.ptp(table.accuracy[row, measured]) == 0:
+        return {}
+    orders = {name: table.scores[name][row, measured] for name in scorers if name in table.scores}
+    return {name: order for name, order in orders.items() if np.isfinite(order).sum() >= FEWEST}
 
 
 def _fit(cases: Sequence[_Case], names: Sequence[str], strength: float) -> dict[str, float]:
@@ -158,7 +165,7 @@ def _validate(table: Table, scorers: Sequence[str]) -> dict[str, float]:
 
 def _folds(table: Table, scorers: Sequence[str], most: int) -> Iterator[tuple[str, ...]]:
     """Targets that are left out together, each once."""
-    usable = [target for target in table.targets if _cases(table, scorers, [target])]
+    usable = [target for row, target in enumerate(table.targets) if _orders(table, row, scorers)]
     folds = min(most, len(usable))
     for fold in range(folds):
         yield tuple(usable[fold::folds])

@@ -9,13 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..adapters import Adapter
-from ..errors import CorruptSampleError
-from ..features.forward import Run
+from ..features.forward import Run, differentiable
 from ..sources import Inputs, Source
 from ..spending import Cost
 from ..storage import cache_dir, write_cache
@@ -121,7 +121,7 @@ def _measure(
     device: str,
     precision: str,
 ) -> tuple[dict[str, Any], float]:
-    samples = _samples(target, rows, batch_size)
+    samples = [sample for _, sample in islice(target.readable(rows), batch_size)]
     run = Run(source, layers, ("mean",), device, precision)
     wait = _waiter(device)
     single = adapter.prepare(samples[:1], Counter())
@@ -144,19 +144,6 @@ def _measure(
     return found, forward / len(samples)
 
 
-def _samples(target: Target, rows: np.ndarray, most: int) -> list[Any]:
-    """The first readable samples."""
-    found: list[Any] = []
-    for row in rows:
-        try:
-            found.append(target.samples[int(row)])
-        except CorruptSampleError:
-            continue
-        if len(found) == most:
-            break
-    return found
-
-
 def _waiter(device: str) -> Callable[[], None]:
     import torch
 
@@ -177,7 +164,6 @@ def _saved(source: Source, inputs: Inputs, layers: Sequence[str], device: str) -
 
     model: nn.Module = source.model
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     sizes: dict[int, int] = {}
     held: list[Tensor] = []  # so that no storage is freed and its address taken again
 
@@ -189,13 +175,8 @@ def _saved(source: Source, inputs: Inputs, layers: Sequence[str], device: str) -
         return tensor
 
     moved = {name: value.to(device) for name, value in inputs.items()}
-    try:
-        for parameter in model.parameters():
-            parameter.requires_grad_(parameter.is_floating_point())
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            outputs = source.run(moved, layers[-1:])
-        del outputs
-    finally:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(trained[name])
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with differentiable(model), torch.enable_grad(), hooks:
+        outputs = source.run(moved, layers[-1:])
+    del outputs
     return float(sum(sizes.values()))

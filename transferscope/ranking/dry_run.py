@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from ..adapters import variants
-from ..errors import CacheError, CorruptSampleError, TargetError
+from ..errors import CacheError, CorruptSampleError, TargetError, reason
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device, pick_precision
 from ..progress import Progress, silent
@@ -16,7 +16,7 @@ from ..targets import Target, load_target, split_target
 from .asked import Asked
 from .candidates import Plan, adapter_of, layers_of
 from .constraints import Constraints
-from .field import Field, reason
+from .field import Field
 from .race import train_parts
 from .rank import RAW_OF_MODALITY, check_names, has_twin, twin_of
 

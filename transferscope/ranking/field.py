@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..adapters import Adapter, variants
-from ..errors import CacheError, CorruptSampleError, TargetError, TransferScopeError
+from ..errors import CacheError, CorruptSampleError, TargetError, reason
 from ..results import Candidate, Failure, Score, Skipped, SourceCard
 from ..sources import Source, load_source
 from ..spending import Cost, Dropped, Excluded, Race, Stage
@@ -277,8 +277,3 @@ class Field:
 
     def _held(self) -> int:
         return sum(entrant.source.card.n_parameters for entrant in self._loaded.values())
-
-
-def reason(error: Exception) -> str:
-    """Our own words as they are, another library's with their type."""
-    return str(error) if isinstance(error, TransferScopeError) else f"{type(error).__name__}: {error}"

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptSampleError
 from ..targets import Split, Target, Waveform
 from ..trust import Check
 
@@ -27,16 +26,10 @@ def leaks(target: Target, split: Split) -> Iterator[Check]:
     data may honestly be so: tall buildings, or "the" in texts of one language.
     """
     rows = split.train[np.linspace(0, len(split.train) - 1, min(SAMPLED, len(split.train))).astype(int)]
-    samples, kept = [], []
-    for row in rows:
-        try:
-            samples.append(target.samples[int(row)])
-        except CorruptSampleError:
-            continue  # the ranking lists it
-        kept.append(row)
-    labels = target.labels[kept]
-    if not kept:
+    found = dict(target.readable(rows))
+    if not found:
         return
+    samples, labels = list(found.values()), target.labels[list(found)]
     yield from _metadata([_numbers_of(sample) for sample in samples], labels)
     if target.modality == "text":
         yield from _words(samples, labels, [str(name) for name in target.classes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from ..advices import signed
 from ..results import Advised
 from .advice import headline
 from .drawn import new_table, plain
@@ -30,11 +31,6 @@ def advice_table(advised: Advised) -> Table:
             MISSING if one.break_even is None else number(one.break_even),
         )
     return table
-
-
-def signed(share: float) -> str:
-    """Points with their sign, the minus as long as the plus."""
-    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def sentences(advised: Advised) -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import TargetError
+from ..errors import CorruptSampleError, TargetError
 from ..registry import Registry, Spec
 from ..results import Modality, TargetCard
 
@@ -70,6 +70,15 @@ class Target:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def readable(self, rows: Iterable[int]) -> Iterator[tuple[int, Any]]:
+        """Those of `rows` that can be decoded, each with its sample; extraction lists the others."""
+        for row in map(int, rows):
+            try:
+                sample = self.samples[row]
+            except CorruptSampleError:
+                continue
+            yield row, sample
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:
