@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ..results import Ranking
 from .options import check_out
+from .output import load
 
 Format = StrEnum("Format", ["html", "md", "yaml", "json", "csv"])
 
@@ -41,7 +43,8 @@ def report(
 ) -> None:
     """Write one self-contained file from saved results."""
     from ..errors import ResultError
-    from ..report.compare import compare_files, print_changes
+    from ..report.compare import compare as find_changes
+    from ..report.compare import print_changes
     from ..report.publish import SUFFIXES
     from ..report.publish import report as write_report
 
@@ -51,7 +54,7 @@ def report(
     elif len(results) != 2:
         raise ResultError(f"--compare takes two rankings, OLD and NEW; found {len(results)}.")
     else:
-        found = compare_files(*results)
+        found = find_changes(*(load(path, Ranking) for path in results))
         print_changes(found)
         if out is None and not open_it and format is None:
             return

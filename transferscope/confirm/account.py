@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ..evaluate.agreement import oriented
 from ..evaluate.measures import regret_at_k, weighted_kendall
 from ..results import Confirmed, Ranking
 from ..spending import Prediction, Rung
@@ -65,12 +66,7 @@ def _order(ranking: Ranking) -> dict[str, float]:
     """What orders the sources, higher first."""
     if ranking.standings:
         return {standing.source: standing.value for standing in ranking.standings if standing.value is not None}
-    scores = {c.source: c.scores.get(ranking.rank_by) for c in ranking.best() if not c.dropped}
-    return {
-        name: score.value if score.higher_is_better else -score.value
-        for name, score in scores.items()
-        if score and score.value is not None and not score.saturated
-    }
+    return dict(oriented(ranking, ranking.rank_by))
 
 
 def predictions(ranking: Ranking, confirmed: Sequence[Confirmed]) -> tuple[Prediction, ...]:

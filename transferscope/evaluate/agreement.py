@@ -111,7 +111,7 @@ def table_of(rankings: Sequence[Ranking], truths: Sequence[Truth]) -> Table:
             for name, found in confirmed.items():
                 if name in by_source:
                     accuracy[row, by_source[name]] = np.fmax(accuracy[row, by_source[name]], found.accuracy)
-        orders = {scorer: _oriented(ranking, scorer) for scorer in (*ranking.scorers, *CONTROLS)}
+        orders = {scorer: oriented(ranking, scorer) for scorer in (*ranking.scorers, *CONTROLS)}
         if ranking.ordered_by not in (None, ranking.rank_by):
             orders[str(ranking.ordered_by)] = {s.source: s.value for s in ranking.standings if s.value is not None}
         for scorer, values in orders.items():
@@ -130,8 +130,8 @@ def _by_strategy(ranking: Ranking, truths: Sequence[Truth]) -> dict[str, dict[st
     return found
 
 
-def _oriented(ranking: Ranking, scorer: str) -> Mapping[str, float]:
-    """Higher-is-better score of every source that has one."""
+def oriented(ranking: Ranking, scorer: str) -> Mapping[str, float]:
+    """Higher-is-better score of every source that has one, at its best layer."""
     if scorer == "n_parameters":
         return {card.name: float(card.n_parameters) for card in ranking.sources}
     found = {}
@@ -147,7 +147,7 @@ def _agreement(
     seed: int,
 ) -> Agreement:  # fmt: skip
     """All measures of one scorer under one strategy."""
-    scores = _oriented(ranking, scorer)
+    scores = oriented(ranking, scorer)
     names = [name for name in confirmed if name in scores]
     values = np.array([scores[name] for name in names])
     accuracy = np.array([confirmed[name].accuracy for name in names])

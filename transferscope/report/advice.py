@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..advices import Advice
 from .canvas import SERIES, Plot, draw
 from .formats import clean, noun, percent, shorten
-from .plots import WIDTH, calm
+from .plots import WIDTH, calm, plain_ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ def advice_plot(advice: Advice, key: str) -> Plot:
         if advice.break_even is not None:
             axes.axvline(advice.break_even, color=SERIES[2], linewidth=1)
         calm(axes, "both")
-        _sizes(axes, n[0], ahead[-1][0])
+        plain_ticks(axes, (1, 2, 5))
         axes.legend(loc="lower right", frameon=False)
         axes.set_xlabel("training samples")
         axes.set_ylabel("accuracy on left-out samples, %")
@@ -69,13 +69,3 @@ def advice_plot(advice: Advice, key: str) -> Plot:
     title = f"Freeze or fine-tune: {shorten(advice.source, 50)}"
     drawing = partial(draw, WIDTH, 300, paint, key=key, finding=finding)
     return Plot(title, drawing, f"{finding} Bars are standard errors, the band a 90 % interval of more samples.")
-
-
-def _sizes(axes: object, first: float, last: float) -> None:
-    """Round numbers on a logarithmic axis."""
-    from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
-
-    ticks = [m * 10**k for k in range(1, 7) for m in (1, 2, 5) if first <= m * 10**k <= last]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))  # type: ignore[attr-defined]
-    axes.xaxis.set_major_formatter(ScalarFormatter())  # type: ignore[attr-defined]
-    axes.xaxis.set_minor_formatter(NullFormatter())  # type: ignore[attr-defined]

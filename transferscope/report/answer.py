@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from ..choices import NOISE
 from ..results import Candidate, Confirmed
 from ..spending import Cost
 from .advice import headline
@@ -14,7 +12,7 @@ from .formats import NBSP, clean, duration, large, listed, noun, percent, points
 from .study import Study
 from .tables import collapsed
 from .trust import best_sentence, cheapest_sentence, milliseconds, name, separation_sentence, vetoes
-from .verdict import Verdict
+from .verdict import Verdict, beyond
 
 NAME_WIDTH = 80  # characters
 WORDS = {
@@ -101,7 +99,7 @@ def _as_trained(study: Study, chosen: Confirmed) -> list[str]:
         f"{noun(chosen.n_test, 'test sample')}{', a quick first look' if chosen.quick else ''})."
     )
     others = [row for row in study.confirmed if row.source == chosen.source and row.strategy != chosen.strategy]
-    cheaper = [row for row in others if row.seconds < chosen.seconds and not _beyond(chosen, row)]
+    cheaper = [row for row in others if row.seconds < chosen.seconds and not beyond(chosen, row)]
     if cheaper:
         row = min(cheaper, key=lambda row: row.seconds)
         said.append(
@@ -194,7 +192,3 @@ def _way(strategy: str) -> str:
     """A strategy as the beginning of a sentence."""
     words = _words(strategy)
     return words[:1].upper() + words[1:]
-
-
-def _beyond(one: Confirmed, other: Confirmed) -> bool:
-    return one.accuracy - other.accuracy > NOISE * math.hypot(one.standard_error, other.standard_error)

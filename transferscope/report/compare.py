@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..choices import NOISE
 from ..errors import ResultError
-from ..results import Candidate, Ranking, Score, load_result
+from ..results import Candidate, Ranking, Score
 from ..stamp import version_differences
 from .drawn import plain, print_parts
 from .formats import clean, listed, number, score_text, shorten
@@ -16,9 +14,12 @@ from .markdown import escaped, table_text
 from .publish import format_of, write
 from .tables import NAME, Column, Row, Table, ranks
 from .trust import best_set, chance
+from .verdict import Outcome
+from .verdict import compare as beside
 
 NAME_WIDTH = 60  # characters
 FORMATS = ("html", "md", "json")
+BEYOND: dict[Outcome, bool | None] = {"above": True, "below": True, "tied": False, "unknown": None}
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,6 @@ class Changes:
         return write(_text(self, made), out)
 
 
-def compare_files(old: str | Path, new: str | Path) -> Changes:
-    """`compare` of two saved rankings."""
-    loaded = [(path, load_result(path)) for path in (old, new)]
-    for path, found in loaded:
-        if not isinstance(found, Ranking):
-            raise ResultError(f"{path} holds a {found.kind}; expected a ranking.")
-    first, second = (found for _, found in loaded)
-    assert isinstance(first, Ranking)
-    assert isinstance(second, Ranking)
-    return compare(first, second)
-
-
 def compare(old: Ranking, new: Ranking) -> Changes:
     """What `new` says otherwise than `old`.
 
@@ -88,7 +77,7 @@ def compare(old: Ranking, new: Ranking) -> Changes:
     for source in (source for source in after if source in before):
         one, two = before[source], after[source]
         scores = one.scores.get(old.rank_by), two.scores.get(new.rank_by)
-        beyond = _beyond(*scores) if same_scorer else None
+        beyond = BEYOND[beside(*scores)] if same_scorer else None
         moves.append(Move(source, places[0].get(source), places[1].get(source), one.layer, two.layer, *scores, beyond))
     said = (*_data(old, new), *_gone(came, went), *_moved(moves), *_best(old, new), *_checks(old, new))
     sentences = tuple(clean(text) for text in said)
@@ -206,15 +195,6 @@ def _checks(old: Ranking, new: Ranking) -> list[str]:
     before, after = ({check.name: check for check in ranking.checks} for ranking in (old, new))
     said = [f"New {c.level}: {c.text}" for name, c in after.items() if name not in before]
     return said + [f"No longer: {name} ({c.level})." for name, c in before.items() if name not in after]
-
-
-def _beyond(old: Score | None, new: Score | None) -> bool | None:
-    """Errors are treated as independent, which is cautious where the samples are the same."""
-    if old is None or new is None or old.value is None or new.value is None:
-        return None
-    if old.standard_error is None or new.standard_error is None:
-        return None
-    return abs(new.value - old.value) > NOISE * math.hypot(old.standard_error, new.standard_error)
 
 
 def _gain(move: Move) -> float:

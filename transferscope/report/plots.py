@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,16 @@ def axis_label(ranking: Ranking) -> str:
     higher = higher_is_better(ranking, ranking.rank_by)
     direction = "" if higher is None else f" ({'higher' if higher else 'lower'} is better)"
     return f"{shorten(ranking.rank_by, 40)}{direction}"
+
+
+def plain_ticks(axes: Axes, steps: Sequence[float] = (1, 3)) -> None:
+    """Powers of ten read worse than numbers, and few of either are enough."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if axes.get_xscale() == "log":
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def ranking_plot(ranking: Ranking, verdict: Verdict, key: str) -> Plot | None:

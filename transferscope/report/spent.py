@@ -9,13 +9,12 @@ from ..choices import NOISE
 from ..results import Confirmed, Ranking, Run
 from .canvas import DIM, LINE, PAPER, SERIES, Plot, draw
 from .formats import count, listed, noun, number, percent, shorten
-from .plots import DASHES, MARKERS, MOST_CURVES, WIDTH, axis_label, calm
+from .plots import DASHES, MARKERS, MOST_CURVES, WIDTH, axis_label, calm, plain_ticks
 from .study import Study
 from .tables import ranks
 from .trust import milliseconds
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_RACERS = 40  # sources in the picture of a race, those that ran longest first
@@ -63,7 +62,7 @@ def front_plot(ranking: Ranking, key: str) -> Plot | None:
                 )  # fmt: skip
         calm(axes, "both")
         axes.margins(x=0.1)
-        _plain_ticks(axes)
+        plain_ticks(axes)
         axes.set_xlabel("latency of one sample, ms")
         axes.set_ylabel(axis_label(ranking))
 
@@ -72,16 +71,6 @@ def front_plot(ranking: Ranking, key: str) -> Plot | None:
     drawing = partial(draw, WIDTH, 330, paint, key=key, finding=finding)
     rest = " Filled points are on it: no other source is both better and faster." if len(front) < len(points) else ""
     return Plot("Score against cost", drawing, f"{finding}{rest} Bars are 90 % intervals, numbers the ranks above.")
-
-
-def _plain_ticks(axes: Axes) -> None:
-    """Powers of ten read worse than numbers, and few of either are enough."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if axes.get_xscale() == "log":
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=8))
-        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def race_plot(ranking: Ranking, key: str) -> Plot | None:

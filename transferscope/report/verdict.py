@@ -58,6 +58,11 @@ def compare(one: Score | None, other: Score | None) -> Outcome:
     return "above" if difference > 0 else "below"
 
 
+def beyond(one: Confirmed, other: Confirmed) -> bool:
+    """Whether `one` was measured more accurate than the test sets' noise explains."""
+    return one.accuracy - other.accuracy > NOISE * math.hypot(one.standard_error, other.standard_error)
+
+
 def decide(ranking: Ranking | None, confirmed: Iterable[Confirmed] = (), controls: Iterable[str] = ()) -> Verdict:
     """The verdict of one target from its ranking, from what training measured, or from both.
 
@@ -204,9 +209,7 @@ def _training(measured: tuple[Confirmed, ...], leader: Candidate | None, control
     if best:
         said.append(f"Best confirmed by training: {_name(best)} with {best.strategy}, {_accuracy(best)}.")
     top = _best(row for row in measured if row.source in controls)
-    if top and (
-        best is None or top.accuracy >= best.accuracy - NOISE * math.hypot(best.standard_error, top.standard_error)
-    ):
+    if top and (best is None or not beyond(best, top)):
         where = "" if best is None else ", above it" if top.accuracy > best.accuracy else ", within noise of it"
         said.append(f"A control reached {_accuracy(top)}{where}: {_name(top)} with {top.strategy}.")
     if leader and sources:
@@ -227,8 +230,7 @@ def _regret(rows: list[Confirmed], leader: Candidate, strategy: str) -> str:
     if mine.accuracy == best.accuracy:
         return f"The estimate picked the best {of}: {_name(leader)}, no regret."
     lost = best.accuracy - mine.accuracy
-    within = lost < NOISE * math.hypot(mine.standard_error, best.standard_error)
-    noise = "within the noise of the test set" if within else "beyond the noise of the test set"
+    noise = f"{'beyond' if beyond(best, mine) else 'within'} the noise of the test set"
     return (
         f"The estimate did not pick the best {of}: {_name(leader)} reached {percent(mine.accuracy)}, "
         f"{_name(best)} {percent(best.accuracy)}; regret {points(lost)}, {noise}."
