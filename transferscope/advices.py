@@ -36,6 +36,10 @@ class Signals:
     distance: float | None  # of target and source data, where the latter were given
     seconds: float
 
+    def __post_init__(self) -> None:
+        if not self.curve:
+            raise ValueError("the curve has no point; expected at least one")
+
     @property
     def tangent_gain(self) -> float:
         """Of the tangent kernel over the best layer's features, at the last point."""
@@ -58,3 +62,7 @@ class Advice:
     extrapolated: tuple[tuple[int, float, float, float], ...]  # samples, frozen accuracy and its 90 % interval
     reasons: tuple[str, ...]
     signals: Signals
+
+    def __post_init__(self) -> None:
+        if not self.extrapolated:
+            raise ValueError("nothing is extrapolated; expected at least the samples at hand")

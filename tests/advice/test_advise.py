@@ -15,8 +15,8 @@ import transferscope as ts
 from transferscope.advice.curve import Curve
 from transferscope.advice.verdict import NAMES, Calibration, calibration, decide, inputs
 from transferscope.advices import CurvePoint, Signals
-from transferscope.errors import TransferScopeError, UnknownNameError
-from transferscope.results import Advised, Ranking, load_result
+from transferscope.errors import ResultError, TransferScopeError, UnknownNameError
+from transferscope.results import Advised, Ranking, SplitCard, Stamp, TargetCard, load_result
 from transferscope.targets import Target
 from transferscope.targets.arrays import from_arrays
 
@@ -143,3 +143,15 @@ def test_what_is_printed_is_the_advice(ranking: Ranking, pictures: Target, capsy
     assert found.advice[0].reasons[0][:40] in shown
     assert all(len(line) <= 100 for line in shown.splitlines())
     json.dumps(found.advice[0].gains)
+
+
+def test_advice_without_a_curve_is_refused_by_its_file_and_field(tmp_path: Path) -> None:
+    made = decide("a", "last", signals(FLAT, RISING), (curve(FLAT), curve(RISING)), known=STEADY)
+    target = TargetCard("birds", "image", 8, ("a", "b"), (4, 4), None, "sha")
+    stamp = Stamp("2026-01-01T00:00:00+00:00", "by hand", 0, "cpu", {}, {})
+    path = Advised(target, SplitCard(0, 4, 2, 2, False, None, "s"), (made,), stamp).to_json(tmp_path / "a.json")
+    told = json.loads(path.read_text())
+    told["advice"][0]["signals"]["curve"] = []
+    path.write_text(json.dumps(told))
+    with pytest.raises(ResultError, match=r"a\.json: advice\.0\.signals.*no point"):
+        load_result(path)

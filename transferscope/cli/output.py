@@ -21,7 +21,8 @@ def load(path: Path, kind: type[Ranking]) -> Ranking:
 
     result = load_result(path)
     if not isinstance(result, kind):
-        raise ResultError(f"{path} holds a {result.kind}; expected a {kind.__name__.lower()}.")
+        article = "an" if result.kind[0] in "aeiou" else "a"
+        raise ResultError(f"{path} holds {article} {result.kind}; expected a {kind.__name__.lower()}.")
     return result
 
 
