@@ -18,6 +18,7 @@ from .errors import ResultError
 from .spending import Cost, Excluded, Race, TrainingRace
 from .stamp import Stamp
 from .storage import write_atomically
+from .tasks import METRICS, Task
 from .trust import Check, Control, Fusion, Separation, Standing
 from .views import View
 
@@ -44,10 +45,17 @@ class TargetCard:
     name: str
     modality: Modality
     n_samples: int
-    classes: tuple[str, ...]
-    class_counts: tuple[int, ...]
+    classes: tuple[str, ...]  # or the names of the labels that a sample may have, or of the numbers to predict
+    class_counts: tuple[int, ...]  # samples of each; empty for numbers
     n_groups: int | None  # None: no group column was given
     content_sha256: str
+    task: Task = "classification"
+    ranges: tuple[tuple[float, float], ...] = ()  # least and greatest of each number to predict
+
+    @property
+    def metric(self) -> str:
+        """What `accuracy` of a trained model means here."""
+        return METRICS[self.task]
 
 
 @dataclass(frozen=True)
@@ -265,22 +273,27 @@ class Run:
     collapsed: bool = False  # one class was predicted for all validation rows, or the loss was not finite
     note: str | None = None  # what departs from the recipe, and why: a lower rate, smaller batches
     peak_memory: int | None = None  # bytes: allocated on CUDA, or the process's resident set
+    test_error: float | None = None  # standard error over test rows; None for a share of right answers
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """Measured accuracy of one source under one strategy: the best learning rate on validation, over seeds."""
+    """Measured accuracy of one source under one strategy: the best learning rate on validation, over seeds.
+
+    Of several labels a sample it is the area under the ROC curve, and of numbers R squared, averaged over columns.
+    """
 
     source: str
     layer: str  # where the new head sits
     strategy: str
     accuracy: float  # on the test rows, mean over seeds
     spread: float | None  # standard deviation over seeds; None for one seed
-    standard_error: float  # sqrt(accuracy (1 - accuracy) / n_test): what the test rows alone can tell
+    standard_error: float  # what the test rows alone can tell; sqrt(accuracy (1 - accuracy) / n_test) for classes
     n_test: int
     runs: tuple[Run, ...]
     seconds: float
     quick: bool = False  # one rate, one seed and few epochs: a first look
+    metric: str = METRICS["classification"]  # what `accuracy` is
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ class View:
 
     source: str
     points: tuple[tuple[float, float], ...]  # the largest coordinate is 1
-    labels: tuple[int, ...]  # class codes, in the target card's order
+    labels: tuple[int, ...]  # class codes, in the target card's order, or places in `groups`
     explained: float  # share of the features' variance that the two components hold
     between: float  # share of the variance in these two dimensions that lies between classes
+    groups: tuple[str, ...] = ()  # what colours stand for where samples have no class

@@ -43,12 +43,12 @@ def test_soundfont_samples() -> None:
 
 
 def test_a_held_note_repeats_its_loop() -> None:
-    sample = FontSample("a", np.arange(10, dtype=np.int16), (4, 7), 1000)
+    sample = FontSample("a", np.arange(10, dtype=np.int16), (4, 7), 1000, 60)
     held = sample.hold(0.014)
     assert held.rate == 1000
     assert (held.samples * 32768).round().tolist() == [[0, 1, 2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6, 4]]
     assert sample.hold(0.003).samples.shape == (1, 3)
-    assert FontSample("a", sample.frames, (5, 5), 1000).hold(0.014).samples.shape == (1, 5)  # nothing to repeat
+    assert FontSample("a", sample.frames, (5, 5), 1000, 60).hold(0.014).samples.shape == (1, 5)  # nothing to repeat
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_bad_specs_are_refused(spec: str, message: str) -> None:
 
 
 def test_the_table_is_complete() -> None:
-    assert len(DATASETS) == 8
+    assert len(DATASETS) == 10
     for name, data in DATASETS.items():
         assert min(len(data.description), len(data.license)) > 2, name
         assert data.wheel is None or len(data.wheel.sha256) == 64
@@ -180,8 +180,10 @@ def test_the_table_is_complete() -> None:
 EXPECTED = {
     "mnist-5k": (5000, 10, None),
     "digits": (1797, 10, None),
+    "digit-traits": (1797, 3, None),
     "textures": (192, 3, 48),
     "instrument-families": (354, 5, 61),
+    "instrument-pitch": (354, 1, 61),
     "names-amharic": (1382, 5, None),
     "names-swahili": (970, 5, None),
     "names-yoruba": (1069, 5, None),
@@ -197,7 +199,7 @@ def test_real_data_can_be_fetched_and_split(name: str) -> None:
     assert (card.n_samples, len(card.classes), card.n_groups) == EXPECTED[name]
     split = split_target(target)
     for rows in (split.train, split.validation, split.test):
-        assert set(target.labels[rows].tolist()) == set(range(len(card.classes)))
+        assert set(target.strata[rows].tolist()) == set(target.strata.tolist())
     target.samples[len(target) - 1]
     with pytest.raises(UnknownNameError):
         load_target(f"package:{name}?nothing=1")

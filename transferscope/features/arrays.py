@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ScoreError, UnknownNameError
+from ..tasks import TASKS, Task
+
+__all__ = [
+    "TASKS", "Array", "Checked", "Targets", "Task", "as_float64", "check_inputs", "check_task", "sorted_classes",
+    "storage_eps",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
-Task = Literal["classification", "multilabel", "regression"]
-TASKS: tuple[Task, ...] = get_args(Task)
 
 
 @dataclass(frozen=True, eq=False)

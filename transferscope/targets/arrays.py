@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import TargetError, UnknownNameError
+from ..tasks import Task
 from .target import Modality, Target, Waveform, make_target
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ class Rows:
 
 def from_arrays(
     samples: Any,
-    labels: Iterable[Hashable],
+    labels: Iterable[Any],
     *,
     modality: Modality,
     name: str = "arrays",
     groups: Iterable[Hashable] | None = None,
     sample_rate: int | None = None,
+    task: Task = "classification",
+    columns: Sequence[str] | None = None,
 ) -> Target:
     """Build a target from data in memory, which is checked row by row but not copied.
 
@@ -70,8 +73,9 @@ def from_arrays(
         - "text": strings.
         - "audio": arrays or tensors of shape (n_frames,) or (n_channels, n_frames), float with full scale -1..1,
           all at `sample_rate`; or (array, rate) tuples.
-    labels : sequence of hashable, one per sample
-        Strings, integers, tuples ...
+    labels : sequence, one per sample
+        Classes: strings, integers, tuples ... Of a multi-label target: 0/1 columns, or a collection of names per
+        sample. Of a regression target: a number per sample, or columns of them.
     modality : {"image", "audio", "text"}
     name : str
         Names the target in results.
@@ -79,6 +83,9 @@ def from_arrays(
         Samples of one group stay on one side of every split.
     sample_rate : int, optional
         Frames per second of "audio" samples that do not bring their own.
+    task : {"classification", "multilabel", "regression"}
+    columns : sequence of str, optional
+        Names of the columns of a multi-label or regression target; default: a pandas frame's own, or numbers.
 
     Returns
     -------
@@ -96,7 +103,7 @@ def from_arrays(
             rows[row]
         except (ValueError, OSError) as error:  # OSError: a picture opened by Pillow but not yet read
             raise TargetError(f"{name}: row {row}: {error}.") from None
-    return make_target(name, modality, rows, labels, groups)
+    return make_target(name, modality, rows, labels, groups, task=task, columns=columns)
 
 
 def converter(modality: Modality, sample_rate: int | None) -> Convert:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 
 from ..errors import UnknownNameError
 from ..registry import Spec
+from ..tasks import Task
 from ..wheels import Wheel
 from .arrays import from_arrays
 from .locale_names import read_names
-from .soundfont import read_soundfont
+from .soundfont import FontSample, read_soundfont
 from .splits import allocate
 from .target import TARGETS, Modality, Target
 
@@ -52,7 +53,10 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-Data = tuple[Any, Iterable[Hashable], "Iterable[Hashable] | None"]  # samples, labels, groups
+TRAITS: Mapping[str, tuple[int, ...]] = {"closed loop": (0, 6, 8, 9), "even": (0, 2, 4, 6, 8), "prime": (2, 3, 5, 7)}
+UNPITCHED = 128  # keys from here on are none
+
+Data = tuple[Any, Iterable[Any], "Iterable[Hashable] | None"]  # samples, labels, groups
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class PackagedData:
         None: it comes with scikit-learn, which is installed.
     read : callable
         ``read()`` gives samples, labels and groups (or None).
+    task : {"classification", "multilabel", "regression"}
     """
 
     modality: Modality
@@ -74,6 +79,7 @@ class PackagedData:
     license: str
     wheel: Wheel | None
     read: Callable[[], Data]
+    task: Task = "classification"
 
 
 def read_mnist(content: bytes) -> Data:
@@ -88,6 +94,12 @@ def read_digits() -> Data:
 
     digits = load_digits()
     return (digits.images / 16).astype(np.float32), digits.target, None
+
+
+def read_traits() -> Data:
+    """The same pictures with what is true of each digit, as names."""
+    pictures, digits, groups = read_digits()
+    return pictures, [[name for name, those in TRAITS.items() if digit in those] for digit in digits], groups
 
 
 def cut_patches(photos: Mapping[str, bytes]) -> Data:
@@ -108,14 +120,28 @@ def cut_patches(photos: Mapping[str, bytes]) -> Data:
 
 def read_instruments(content: bytes) -> Data:
     """Held notes out of a SoundFont, by family; notes of one instrument are a group."""
-    samples, labels, groups = [], [], []
+    found = [(sound.hold(NOTE_SECONDS), family, instrument) for sound, family, instrument in _notes(content)]
+    samples, labels, groups = (list(column) for column in zip(*found, strict=True))
+    return samples, labels, groups
+
+
+def read_pitches(content: bytes) -> Data:
+    """The same notes with their pitch in semitones, as recorded; notes of one instrument are a group."""
+    found = [
+        (sound.hold(NOTE_SECONDS), sound.key, instrument)
+        for sound, _, instrument in _notes(content)
+        if sound.key < UNPITCHED
+    ]
+    samples, labels, groups = (list(column) for column in zip(*found, strict=True))
+    return samples, labels, groups
+
+
+def _notes(content: bytes) -> Iterator[tuple[FontSample, str, str]]:
+    """Samples of instruments in `FAMILIES`, each with its family and instrument."""
     for sound in read_soundfont(content):
         for family, instruments in FAMILIES.items():
             if instrument := next((start for start in instruments if re.match(start, sound.name)), None):
-                samples.append(sound.hold(NOTE_SECONDS))
-                labels.append(family)
-                groups.append(instrument)
-    return samples, labels, groups
+                yield sound, family, instrument
 
 
 def read_locale(content: bytes) -> Data:
@@ -149,6 +175,14 @@ DATASETS: Mapping[str, PackagedData] = {
     "digits": PackagedData(
         "image", "1797 handwritten digits of 8 x 8, ten classes", "CC BY 4.0 (UCI)", None, read_digits
     ),
+    "digit-traits": PackagedData(
+        "image",
+        "the same digits, each with up to three labels: closed loop, even, prime",
+        "CC BY 4.0 (UCI)",
+        None,
+        read_traits,
+        "multilabel",
+    ),
     "textures": PackagedData(
         "image",
         "192 patches of three photos: brick, grass, gravel; grouped by region of the photo",
@@ -162,6 +196,14 @@ DATASETS: Mapping[str, PackagedData] = {
         "GPL-2.0 (TimGM6mb by Tim Brechbill); the package MIT",
         PRETTY_MIDI,
         lambda: read_instruments(PRETTY_MIDI.read("pretty_midi/TimGM6mb.sf2")),
+    ),
+    "instrument-pitch": PackagedData(
+        "audio",
+        "the same notes and their pitch in semitones, a number to predict; grouped by instrument",
+        "GPL-2.0 (TimGM6mb by Tim Brechbill); the package MIT",
+        PRETTY_MIDI,
+        lambda: read_pitches(PRETTY_MIDI.read("pretty_midi/TimGM6mb.sf2")),
+        "regression",
     ),
     "names-amharic": _names("Amharic", "am"),
     "names-swahili": _names("Swahili", "sw"),
@@ -189,15 +231,20 @@ def load_package(spec: Spec) -> Target:
         raise UnknownNameError("packaged data set", spec.location, DATASETS)
     data = DATASETS[spec.location]
     samples, labels, groups = data.read()
-    target = from_arrays(samples, labels, modality=data.modality, name=spec.text, groups=groups)
+    target = from_arrays(samples, labels, modality=data.modality, name=spec.text, groups=groups, task=data.task)
     if not isinstance(limit, int) or limit >= len(target):
         return target
-    rows = _sample(target.labels, limit)
+    rows = _sample(target.strata, limit)
     kept_groups = None if target.groups is None else target.groups[rows]
-    kept = [target.classes[code] for code in target.labels[rows]]
+    kept: Any = target.labels[rows]
+    if data.task == "classification":
+        kept, columns = [target.classes[code] for code in kept], None
+    else:
+        columns = [str(name) for name in target.classes]
     return from_arrays(
-        [samples[row] for row in rows], kept, modality=data.modality, name=spec.text, groups=kept_groups
-    )
+        [samples[row] for row in rows], kept, modality=data.modality, name=spec.text, groups=kept_groups,
+        task=data.task, columns=columns,
+    )  # fmt: skip
 
 
 def _sample(labels: np.ndarray, limit: int) -> np.ndarray:

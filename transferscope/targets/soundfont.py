@@ -31,12 +31,15 @@ class FontSample:
         First frame of the part that is repeated while a note is held, and the one after its last.
     rate : int
         Frames per second.
+    key : int
+        Of the recorded note: 60 is middle C, a semitone each; 255 for no pitch.
     """
 
     name: str
     frames: np.ndarray
     loop: tuple[int, int]
     rate: int
+    key: int
 
     def hold(self, seconds: float) -> Waveform:
         """The sound of a note held for `seconds`: the loop is repeated as often as that takes."""
@@ -65,13 +68,13 @@ def read_soundfont(content: bytes) -> list[FontSample]:
     headers = chunks["shdr"]
     found = []
     for at in range(0, len(headers) // _HEADER.size * _HEADER.size, _HEADER.size):
-        raw, start, end, loop_start, loop_end, rate, _, _, _, kind = _HEADER.unpack_from(headers, at)
+        raw, start, end, loop_start, loop_end, rate, key, _, _, kind = _HEADER.unpack_from(headers, at)
         name = raw.split(b"\0")[0].decode("latin-1").strip()
         if name == "EOS" or kind & _ROM:  # the end of the list, which has no sound
             continue
         if not start <= loop_start <= loop_end <= end <= len(data) or not rate:
             raise TargetError(f"not a whole SoundFont 2 file: sample {name!r} lies outside its {len(data)} frames.")
-        found.append(FontSample(name, data[start:end], (loop_start - start, loop_end - start), rate))
+        found.append(FontSample(name, data[start:end], (loop_start - start, loop_end - start), rate, key))
     return found
 
 

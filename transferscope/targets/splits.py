@@ -54,12 +54,13 @@ class Split:
 def split_target(
     target: Target, *, seed: int = 0, max_samples: int | None = None, exclude: Sequence[int] = ()
 ) -> Split:
-    """Divide a target into 60 % train, 20 % validation and 20 % test, class by class.
+    """Divide a target into 60 % train, 20 % validation and 20 % test, stratum by stratum: class by class.
 
     Without groups each class is shuffled and dealt in the repeating pattern `DEAL`, so every class is within
     one sample of its 60/20/20, and has at least two train rows. With groups, scikit-learn's
     `StratifiedGroupKFold` makes five folds of whole groups: three to train, one each to validate and test (the
-    last two, unless that leaves a class without two train rows).
+    last two, unless that leaves a class without two train rows). For several labels a sample, and for numbers, see
+    `Target.strata`.
 
     Parameters
     ----------
@@ -79,7 +80,8 @@ def split_target(
     ------
     TargetError
         If `seed` is out of range, `max_samples` is below two per class, a class has fewer than two rows left,
-        there are fewer than five groups, or grouping leaves a class without two train rows.
+        there are fewer than five groups, grouping leaves a class without two train rows, or a label or number does not
+        vary among the train rows.
     """
     if not 0 <= seed < _SEEDS:
         raise TargetError(f"seed={seed}; expected a whole number from 0 to {_SEEDS - 1}.")
@@ -95,6 +97,7 @@ def split_target(
         rows = np.sort(np.concatenate(rows_of_class))
         part = _deal_groups(target, rows, seed)
     train, validation, test = (np.sort(rows[part == which]) for which in (TRAIN, VALIDATION, TEST))
+    _check_columns(target, train)
     return Split(seed, train, validation, test, target.groups is not None, max_samples)
 
 
@@ -128,13 +131,13 @@ def _shuffled(target: Target, seed: int, exclude: Sequence[int]) -> list[np.ndar
     usable = np.ones(len(target), dtype=bool)
     usable[np.asarray(exclude, dtype=np.int64)] = False
     found = []
-    for code, name in enumerate(target.classes):
-        rows = np.random.default_rng((seed, code)).permutation(np.flatnonzero(target.labels == code))
+    for code in range(int(target.strata.max()) + 1):
+        rows = np.random.default_rng((seed, code)).permutation(np.flatnonzero(target.strata == code))
         rows = rows[usable[rows]].astype(np.int64)
-        if len(rows) < 2:
+        if len(rows) < 2 and target.task == "classification":
             raise TargetError(
-                f"{target.name}: class {name!r} has {len(rows)} usable sample(s), the others being excluded; expected "
-                "at least 2. Repair the unreadable samples or drop the class."
+                f"{target.name}: class {target.classes[code]!r} has {len(rows)} usable sample(s), the others being "
+                "excluded; expected at least 2. Repair the unreadable samples or drop the class."
             )
         found.append(rows)
     return found
@@ -145,7 +148,7 @@ def _deal_groups(target: Target, rows: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold
 
     assert target.groups is not None
-    labels, groups = target.labels[rows], target.groups[rows]
+    labels, groups = target.strata[rows], target.groups[rows]
     if (n_groups := len(np.unique(groups))) < FOLDS:
         raise TargetError(
             f"{target.name}: {n_groups} groups; a grouped split needs at least {FOLDS}. Collect more groups, "
@@ -161,6 +164,8 @@ def _deal_groups(target: Target, rows: np.ndarray, seed: int) -> np.ndarray:
         warnings.filterwarnings("ignore", message="The least populated class")  # checked below, by its consequence
         for number, (_, held) in enumerate(folds.split(rows, labels, groups)):
             fold[held] = number
+    if target.task != "classification":
+        return np.select([fold == HELD_OUT[0][0], fold == HELD_OUT[0][1]], [VALIDATION, TEST], TRAIN)
     counts = np.array([np.bincount(labels[fold == f], minlength=len(target.classes)) for f in range(FOLDS)])
     for validation, test in HELD_OUT:
         if (counts.sum(axis=0) - counts[validation] - counts[test]).min() >= 2:
@@ -172,3 +177,15 @@ def _deal_groups(target: Target, rows: np.ndarray, seed: int) -> np.ndarray:
         f"held out; class {target.classes[rarest]!r} lies in {in_groups[rarest]} group(s) only. Add groups of it, "
         "drop it, or try another seed."
     )
+
+
+def _check_columns(target: Target, train: np.ndarray) -> None:
+    """Nothing is learned of a label that all train rows have, or none."""
+    if target.task == "classification" or not len(train):
+        return
+    constant = np.flatnonzero(np.ptp(target.labels[train], axis=0) == 0)
+    if len(constant):
+        raise TargetError(
+            f"{target.name}: {target.classes[constant[0]]!r} is the same in all {len(train)} train samples; expected "
+            "samples that differ in it. Add some, drop it, or try another seed."
+        )

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import CorruptSampleError, TargetError, UnknownNameError
 from ..registry import Spec
+from ..tasks import TASKS, Task
 from .arrays import digest_of
 from .audiofolder import read_sound
 from .folder import FileSamples, printable
@@ -59,6 +60,10 @@ def load_table(spec: Spec) -> Target:
     table's folder. CSV is comma-separated with double quotes (RFC 4180), TSV has no quotes, both with a header
     line; JSON Lines holds one object a line, whose labels keep their type. All are UTF-8.
 
+    With ``task=regression`` the label is a number, or several: ``label=height,weight``. With ``task=multilabel`` it is
+    a list of names, in JSON Lines an array, else a cell such as ``cat; dog`` (``sep=`` names another separator) that
+    may be empty; or ``label=`` lists columns of 0 and 1.
+
     Raises
     ------
     UnknownNameError
@@ -67,9 +72,12 @@ def load_table(spec: Spec) -> Target:
         If options are missing, the file cannot be opened or parsed, a cell is empty, or a file named in it
         does not exist; messages give line numbers.
     """
-    options = spec.only(text=str, image=str, audio=str, label=str, group=str)
+    options = spec.only(text=str, image=str, audio=str, label=str, group=str, task=_task, sep=str)
     modality = _modality(spec, options)
-    names = [str(options[key]) for key in (modality, "label", "group") if key in options]
+    task: Task = options.get("task", "classification")  # type: ignore[assignment]
+    label = str(options["label"])
+    told = [label] if task == "classification" else label.split(",")
+    names = [str(options[modality]), *told, *([str(options["group"])] if "group" in options else [])]
     path = os.path.expanduser(spec.location)
     lines: list[int] = []
     columns: list[list[Any]] = [[] for _ in names]
@@ -84,11 +92,47 @@ def load_table(spec: Spec) -> Target:
         raise TargetError(
             f"{printable(path)}: line {_line_not_utf8(path)} is not UTF-8; save the file as UTF-8."
         ) from None
+    listed = task == "multilabel" and len(told) == 1  # and then may be empty
     for name, column in zip(names, columns, strict=True):
+        if listed and name == label:
+            continue
         empty = [line for line, value in zip(lines, column, strict=True) if value is None or not str(value).strip()]
         _refuse(path, empty, f"column {name!r} is empty", "Fill them in or drop the rows.")
     samples = _samples(path, modality, names[0], columns[0], lines)
-    return make_target(spec.text, modality, samples, columns[1], columns[2] if len(columns) > 2 else None)
+    groups = columns[-1] if "group" in options else None
+    if task == "classification":
+        return make_target(spec.text, modality, samples, columns[1], groups)
+    if listed:
+        labels = [_names_in(value, str(options.get("sep", ";"))) for value in columns[1]]
+        return make_target(spec.text, modality, samples, labels, groups, task=task)
+    numbers = [_numbers(path, name, column, lines) for name, column in zip(told, columns[1:], strict=False)]
+    table = list(zip(*numbers, strict=True))
+    return make_target(spec.text, modality, samples, table, groups, task=task, columns=told)
+
+
+def _task(text: str) -> Task:
+    if text not in TASKS:
+        raise ValueError(f"expected one of {', '.join(TASKS)}")
+    return text
+
+
+def _names_in(value: Any, separator: str) -> list[str]:
+    """The labels in one cell or JSON array; a name twice is one label."""
+    if value is None:
+        return []
+    names = value if isinstance(value, list) else str(value).split(separator)
+    return list(dict.fromkeys(str(name).strip() for name in names if str(name).strip()))
+
+
+def _numbers(path: str, name: str, values: list[Any], lines: list[int]) -> list[float]:
+    found, wrong = [], []
+    for line, value in zip(lines, values, strict=True):
+        try:
+            found.append(float(value))
+        except (TypeError, ValueError):
+            wrong.append(line)
+    _refuse(path, wrong, f"column {name!r} is no number", "Write a number such as 1.5, or drop the rows.")
+    return found
 
 
 def _line_not_utf8(path: str) -> int:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import CorruptSampleError, TargetError
+from ..errors import CorruptSampleError
 from ..registry import Registry, Spec
 from ..results import Modality, TargetCard
+from ..tasks import METRICS, Task
+from .labels import check_present, code_labels, code_names, strata_of
 
 __all__ = ["TARGETS", "Modality", "Samples", "Target", "TargetLoader", "Waveform", "load_target", "make_target"]
 
@@ -44,7 +46,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A data set to learn: lazy samples, one class per sample, and optionally a group per sample.
+    """A data set to learn: lazy samples, what to tell of each, and optionally a group per sample.
 
     Attributes
     ----------
@@ -53,12 +55,14 @@ class Target:
     modality : {"image", "audio", "text"}
     samples : Samples
         Raw samples by row.
-    labels : ndarray of shape (n_samples,), int64
-        Class codes 0..K-1; every class of `classes` occurs.
+    labels : ndarray of shape (n_samples,) or (n_samples, n_columns)
+        By task: class codes 0..K-1, all of which occur (int64); a column of 0 and 1 per label (int64); numbers to
+        predict (float64).
     classes : tuple of hashable
-        The labels as the person gave them, in sorted order where they sort.
+        The classes as the person gave them, in sorted order where they sort; or the names of the columns.
     groups : ndarray of shape (n_samples,), int64, or None
         Samples of one group (a speaker, a kit, near-duplicates) stay on one side of every split.
+    task : {"classification", "multilabel", "regression"}
     """
 
     name: str
@@ -67,6 +71,7 @@ class Target:
     labels: np.ndarray
     classes: tuple[Hashable, ...]
     groups: np.ndarray | None = None
+    task: Task = "classification"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,6 +84,16 @@ class Target:
             except CorruptSampleError:
                 continue
             yield row, sample
+
+    @property
+    def metric(self) -> str:
+        """What a model trained on it is measured by."""
+        return METRICS[self.task]
+
+    @cached_property
+    def strata(self) -> np.ndarray:
+        """A code per sample, 0..K-1, which splits hold in proportion: the class, or what stands for it."""
+        return strata_of(self.task, self.labels)
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:
@@ -93,6 +108,8 @@ class Target:
             state.update(digest)
         state.update(self.labels.tobytes())
         state.update(repr([str(name) for name in self.classes]).encode())
+        if self.task != "classification":
+            state.update(self.task.encode())
         if self.groups is not None:
             state.update(self.groups.tobytes())
         return state.hexdigest()
@@ -107,88 +124,48 @@ class Target:
             modality=self.modality,
             n_samples=len(self),
             classes=tuple(name.encode(errors="backslashreplace").decode() for name in names),  # JSON is UTF-8
-            class_counts=tuple(np.bincount(self.labels).tolist()),
+            class_counts=self._counts(),
             n_groups=None if self.groups is None else len(np.unique(self.groups)),
             content_sha256=self.content_sha256,
+            task=self.task,
+            ranges=self._ranges(),
         )
+
+    def _counts(self) -> tuple[int, ...]:
+        if self.task == "regression":
+            return ()
+        return tuple((self.labels.sum(axis=0) if self.labels.ndim == 2 else np.bincount(self.labels)).tolist())
+
+    def _ranges(self) -> tuple[tuple[float, float], ...]:
+        if self.task != "regression":
+            return ()
+        return tuple(zip(self.labels.min(axis=0).tolist(), self.labels.max(axis=0).tolist(), strict=True))
 
 
 def make_target(
     name: str,
     modality: Modality,
     samples: Samples,
-    labels: Iterable[Hashable],
+    labels: Iterable[Any],
     groups: Iterable[Hashable] | None = None,
+    *,
+    task: Task = "classification",
+    columns: Sequence[str] | None = None,
 ) -> Target:
     """Check labels and groups, code them, and build the `Target`; every loader ends here.
 
     Raises
     ------
+    UnknownNameError
+        If there is no such task.
     TargetError
         If there are no samples, lengths differ, a label or group is missing (None or NaN) or is no single
-        hashable value, there is one class only, or a class has one sample.
+        hashable value, there is one class only, or a class has one sample; of several labels a sample, if one of them
+        is set or missing in fewer than two samples; of numbers, if a column holds infinite values or one value only.
     """
-    names = _checked(name, "label", labels, samples)
-    if not names:
-        raise TargetError(f"{name}: no samples found; expected at least 2 classes with 2 samples each.")
-    if len({isinstance(label, bool) for label in names if isinstance(label, int | float)}) > 1:
-        raise TargetError(f"{name}: labels mix True/False with numbers, and 1 equals True; use one kind.")
-    classes, codes = _codes(names)
-    counts = np.bincount(codes)
-    if len(classes) < 2:
-        raise TargetError(
-            f"{name}: all {len(names)} samples are of one class, {classes[0]!r}; expected at least 2 classes."
-        )
-    if single := [repr(classes[k]) for k in np.flatnonzero(counts < 2)]:
-        raise TargetError(
-            f"{name}: {len(single)} class(es) have one sample only: {', '.join(single[:5])}; "
-            "expected at least 2 each. Add samples or drop the class."
-        )
-    coded_groups = None if groups is None else _codes(_checked(name, "group", groups, samples))[1]
-    return Target(name, modality, samples, codes, classes, coded_groups)
-
-
-def _checked(name: str, kind: str, values: Iterable[Hashable], samples: Samples) -> list[Hashable]:
-    """One present and hashable value per sample; NumPy and torch scalars as the Python values they hold."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TargetError(
-            f"{name}: {kind}s are a {type(values).__name__}; expected a sequence, one {kind} per sample."
-        )
-    found = list(values)
-    if len(found) != len(samples):
-        raise TargetError(f"{name}: {len(samples)} samples but {len(found)} {kind}s; give one {kind} per sample.")
-    missing = []
-    for row, value in enumerate(found):
-        shape = getattr(value, "shape", ())
-        if shape == () and hasattr(value, "item"):
-            found[row] = value = value.item()  # 0-d tensors hash by identity, so each would be a class of its own
-        try:
-            hash(value)
-        except TypeError:
-            shape = None
-        if shape != ():
-            raise TargetError(
-                f"{name}: {samples.describe(row)} has a {kind} of type {type(value).__name__}; expected one value per "
-                "sample, such as a string or an integer."
-            )
-        if value is None or (value != value) is not False:  # NaN, and pandas.NA, differ from themselves
-            missing.append(row)
-    if missing:
-        raise TargetError(
-            f"{name}: {samples.describe(missing[0])} has no {kind} ({len(missing)} in all); fill them in or drop them."
-        )
-    return found
-
-
-def _codes(names: Sequence[Hashable]) -> tuple[tuple[Hashable, ...], np.ndarray]:
-    """Distinct names in sorted order (by type and text where they do not compare), and each one's index."""
-    distinct: list[Any] = list(dict.fromkeys(names))
-    try:
-        distinct.sort()
-    except TypeError:
-        distinct.sort(key=lambda name: (type(name).__name__, str(name)))
-    index = {name: code for code, name in enumerate(distinct)}
-    return tuple(distinct), np.array([index[name] for name in names], dtype=np.int64)
+    coded, classes = code_labels(name, task, labels, samples, columns)
+    coded_groups = None if groups is None else code_names(check_present(name, "group", groups, samples))[1]
+    return Target(name, modality, samples, coded, classes, coded_groups, task)
 
 
 class TargetLoader(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CorruptSampleError, TargetError
+from ..tasks import Task
 from .arrays import Convert, converter, digest_of
 from .target import Modality, Target, make_target
 
@@ -57,9 +58,11 @@ def from_dataset(
     *,
     modality: Modality,
     name: str | None = None,
-    labels: Iterable[Hashable] | None = None,
+    labels: Iterable[Any] | None = None,
     groups: Iterable[Hashable] | None = None,
     sample_rate: int | None = None,
+    task: Task = "classification",
+    columns: Sequence[str] | None = None,
 ) -> Target:
     """Build a target from any map-style torch dataset of (sample, label) pairs; samples stay where they are.
 
@@ -71,14 +74,17 @@ def from_dataset(
     modality : {"image", "audio", "text"}
     name : str, optional
         Names the target in results; default: the class name of the dataset.
-    labels : sequence of hashable, optional
-        One per sample. Default: ``dataset.targets`` or ``dataset.labels`` where there is one of the right length
-        (through ``Subset`` and ``ConcatDataset`` too, and through ``target_transform``); failing that, one pass
-        over the dataset, which loads every sample once only to read its label.
+    labels : sequence, optional
+        One per sample, as in `from_arrays`. Default: ``dataset.targets`` or ``dataset.labels`` where there is one of
+        the right length (through ``Subset`` and ``ConcatDataset`` too, and through ``target_transform``); failing
+        that, one pass over the dataset, which loads every sample once only to read its label.
     groups : sequence of hashable, optional
         Samples of one group stay on one side of every split.
     sample_rate : int, optional
         Frames per second of "audio" samples that do not bring their own.
+    task : {"classification", "multilabel", "regression"}
+    columns : sequence of str, optional
+        Names of the columns of a multi-label or regression target; default: a pandas frame's own, or numbers.
 
     Returns
     -------
@@ -106,7 +112,7 @@ def from_dataset(
     found = _labels(dataset) if labels is None else labels
     if found is None:
         found = [_label(samples, row) for row in range(len(samples))]
-    return make_target(name, modality, samples, found, groups)
+    return make_target(name, modality, samples, found, groups, task=task, columns=columns)
 
 
 def _labels(dataset: Any) -> Sequence[Any] | None:

@@ -1,0 +1,40 @@
+"""What is to be learned of a target, and what a trained model is measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+Task = Literal["classification", "multilabel", "regression"]
+TASKS: tuple[Task, ...] = get_args(Task)
+# What results call `accuracy`: a share for every task, higher is better, 1 at most.
+METRICS: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "ROC-AUC", "regression": "R²"}
+
+
+def explained_by_row(columns: NDArray[float64], predicted: NDArray[float64]) -> NDArray[float64]:
+    r"""What each row adds to R squared, averaged over columns.
+
+    .. math:: v_i = 1 - \frac{e_i^2}{\overline{d^2}} + (1 - R^2)\Big(\frac{d_i^2}{\overline{d^2}} - 1\Big)
+
+    with errors e and distances d from the mean: the mean of v is R squared, and its variance that of R squared to
+    first order, as far as the predictions are given (the delta method for a ratio of means).
+
+    Parameters
+    ----------
+    columns, predicted : ndarrays of shape (n_samples, n_columns)
+        No column is constant.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+    """
+    import numpy as np
+
+    wrong, spread = np.square(columns - predicted), np.square(columns - columns.mean(axis=0))
+    total = spread.mean(axis=0)
+    lost = wrong.mean(axis=0) / total
+    return np.asarray(1 - (wrong / total - lost * (spread / total - 1)).mean(axis=1))
