@@ -312,3 +312,17 @@ def test_results_of_another_target_are_another_row(where: str) -> None:
     store.record(truth(0.9))
     store.record(truth(0.4, target=replace(TARGET, name="other", content_sha256="ef" * 32)))
     assert len(store.table().targets) == 2
+
+
+def test_outcomes_of_another_measure_can_be_left_out(where: str) -> None:
+    store = Store.open(where)
+    numbers = replace(TARGET, content_sha256="other", task="regression", ranges=((0.0, 9.0),))
+    measured = truth(0.4, target=numbers)
+    measured = replace(measured, confirmed=(replace(measured.confirmed[0], metric=numbers.metric),))
+    assert store.record(measured)
+    assert store.record(truth(0.9))
+    store.import_table(Table(("cars",), ("one",), np.array([[0.8]]), {}, None), "published")
+    assert [row["metric"] for row in store.rows()] == ["R²", "accuracy", None]
+    assert set(store.table().targets) == {"other", TARGET.content_sha256, "published:cars"}
+    assert set(store.table(metric="accuracy").targets) == {TARGET.content_sha256, "published:cars"}
+    assert store.table(metric="R²").targets == ("other",)

@@ -68,6 +68,7 @@ accuracies = Table(
     Column("layer", Text),
     Column("strategy", Text, nullable=False),
     Column("accuracy", Float, nullable=False),
+    Column("metric", String(16)),  # what it is; NULL: accuracy, or not known
     Column("spread", Float),
     Column("standard_error", Float),
     Column("n_test", Integer),

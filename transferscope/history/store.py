@@ -17,10 +17,12 @@ import sqlalchemy as sa
 
 from ..errors import ResultError, first_line
 from ..evaluate.table import Table
-from ..results import Ranking, Truth, dump_result, is_control
+from ..results import Ranking, Truth, dump_result
+from ..tasks import METRICS
 from . import schema
+from .rows import of_ranking, of_truth
 
-VERSION = "2"  # of the schema: the newest file in migrations/versions
+VERSION = "3"  # of the schema: the newest file in migrations/versions
 BUSY_SECONDS = 60  # that a writer waits for another one
 PER_CENT = 1.5  # an accuracy above this was given in per cent
 LOCK = 7261532  # of PostgreSQL, while the tables are made
@@ -124,7 +126,7 @@ class Store:
             "kind": result.kind, "origin": made.command, "created": made.created, "seed": made.seed,
             "device": made.device, "versions": dict(made.versions),
         }  # fmt: skip
-        return self._insert(head, _of_ranking(result) if isinstance(result, Ranking) else _of_truth(result))
+        return self._insert(head, of_ranking(result) if isinstance(result, Ranking) else of_truth(result))
 
     def import_table(self, table: Table, origin: str) -> bool:
         """Keep a published table, its scores turned so that higher is better.
@@ -184,7 +186,7 @@ class Store:
     def rows(self, *, target: str | None = None, source: str | None = None) -> list[dict[str, Any]]:
         """Accuracies, newest last, one dict per row, of targets and sources whose names hold these letters."""
         of = schema.accuracies.c
-        told = (of.strategy, of.layer, of.accuracy, of.standard_error, of.n_test, of.seconds)
+        told = (of.strategy, of.layer, of.accuracy, of.metric, of.standard_error, of.n_test, of.seconds)
         return self._listed(schema.accuracies, (schema.results.c.kind,), told, target, source)
 
     def scores(self, *, target: str | None = None, source: str | None = None) -> list[dict[str, Any]]:
@@ -217,7 +219,7 @@ class Store:
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(found).mappings()]
 
-    def table(self, *, strategy: str | None = None, without: str | None = None) -> Table:
+    def table(self, *, strategy: str | None = None, without: str | None = None, metric: str | None = None) -> Table:
         """What is known of each source on each target.
 
         Parameters
@@ -226,6 +228,8 @@ class Store:
             The accuracies of this one; default: the best of all. Where one was measured again, the newest counts.
         without : str, optional
             The content hash of a target to leave out: the one that is to be judged.
+        metric : str, optional
+            Targets measured by this alone, such as "accuracy"; see `transferscope.tasks.METRICS`.
 
         Returns
         -------
@@ -238,6 +242,8 @@ class Store:
         scored = sa.select(scores).where(~scores.c.is_control, ~scores.c.saturated).order_by(scores.c.id)
         if strategy:
             measured = measured.where(accuracies.c.strategy == strategy)
+        if metric:
+            measured = measured.where(sa.func.coalesce(accuracies.c.metric, METRICS["classification"]) == metric)
         with self.engine.connect() as connection:
             found = [row for row in connection.execute(measured).mappings() if row["target_key"] != without]
             told = [row for row in connection.execute(scored).mappings() if row["target_key"] != without]
@@ -281,48 +287,6 @@ def _table(found: Sequence[Any], told: Sequence[Any]) -> Table:
             row["value"] if row["higher_is_better"] else -row["value"]
         )
     return Table(targets, sources, accuracy, scores, seconds)
-
-
-def _of_ranking(ranking: Ranking) -> dict[sa.Table, list[dict[str, Any]]]:
-    """Scores and costs of each source at its best candidate."""
-    controls = {c.source for c in ranking.candidates if c.control}
-    scores = [
-        {
-            **_of(ranking, c.source, c.source in controls), "layer": c.layer, "pooling": c.pooling,
-            "choices": "; ".join(c.choices), "scorer": score.name, "value": score.value,
-            "standard_error": score.standard_error, "higher_is_better": score.higher_is_better,
-            "saturated": score.saturated, "n_samples": score.n_samples, "n_features": score.n_features,
-        }
-        for c in ranking.best() if not c.dropped
-        for score in c.scores.values() if score.value is not None
-    ]  # fmt: skip
-    costs = [
-        {
-            **_of(ranking, cost.source, cost.source in controls), "device": cost.device, "license": cost.license,
-            "n_parameters": cost.n_parameters, "flops": cost.flops, "latency": cost.latency,
-            "throughput": cost.throughput, "tuning_bytes": cost.tuning_bytes, "tuning_seconds": cost.tuning_seconds,
-        }
-        for cost in ranking.costs
-    ]  # fmt: skip
-    return {schema.scores: scores, schema.costs: costs}
-
-
-def _of_truth(truth: Truth) -> dict[sa.Table, list[dict[str, Any]]]:
-    found = [
-        {
-            **_of(truth, row.source, is_control(row.source)),
-            "layer": row.layer, "strategy": row.strategy, "accuracy": row.accuracy, "spread": row.spread,
-            "standard_error": row.standard_error, "n_test": row.n_test, "seconds": row.seconds,
-        }
-        for row in truth.confirmed
-    ]  # fmt: skip
-    return {schema.accuracies: found}
-
-
-def _of(result: Ranking | Truth, source: str, is_control: bool) -> dict[str, Any]:
-    target = result.target
-    return {"target": target.name, "target_key": target.content_sha256, "modality": target.modality,
-            "source": source, "is_control": is_control}  # fmt: skip
 
 
 def _reason(error: Exception) -> str:

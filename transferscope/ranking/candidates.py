@@ -163,7 +163,7 @@ def _score_all(
             matrix = plain if pooling == first else _matrix(features, layer, pooling, control == "raw")
             if pooling != first and np.array_equal(matrix, plain):
                 continue
-            scores = _score_layer(matrix, labels, applicable, features.source_logits, plan.seed)
+            scores = _score_layer(matrix, labels, applicable, features.source_logits, plan)
             yield Candidate(
                 source=source.card.name, layer=layer, path=adapter.path, edits=features.edits, pooling=pooling,
                 n_features=matrix.shape[1], seconds=features.seconds, scores=scores, control=control,
@@ -182,11 +182,11 @@ def _matrix(features: Features, layer: str, pooling: str, is_raw: bool) -> np.nd
 
 
 def _score_layer(
-    matrix: np.ndarray, labels: np.ndarray, scorers: Sequence[str], logits: np.ndarray | None, seed: int
+    matrix: np.ndarray, labels: np.ndarray, scorers: Sequence[str], logits: np.ndarray | None, plan: Plan
 ) -> dict[str, Score]:
     """All scores of one layer; a scorer that refuses these features leaves its reason, not a hole."""
     try:
-        return score(matrix, labels, scorers, source_logits=logits, seed=seed)
+        return score(matrix, labels, scorers, task=plan.target.task, source_logits=logits, seed=plan.seed)
     except TransferScopeError as error:
         n_samples, n_features = matrix.shape
         return {

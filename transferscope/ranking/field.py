@@ -23,6 +23,7 @@ from .cost import measure_cost
 from .health import check_candidates, check_target
 from .paired import chance_of, scored
 from .race import LEVEL, losers
+from .views import groups_of
 
 log = logging.getLogger(__name__)
 HELD = 1_000_000_000  # parameters of loaded sources kept between stages: about 4 GB
@@ -205,7 +206,7 @@ class Field:
             *check_candidates(
                 candidates,
                 self.matrices(),
-                self.labels(),
+                self.labels() if self.plan.target.task == "classification" else {},
                 {spec: found.features.versions for spec, found in self.found.items()},
                 self.plan.rank_by,
             ),
@@ -220,9 +221,14 @@ class Field:
         }
 
     def labels(self) -> dict[str, np.ndarray]:
-        """Classes of the rows of `matrices`."""
-        labels = self.plan.target.labels
+        """Classes of the rows of `matrices`, or the strata that stand for them."""
+        labels = self.plan.target.strata
         return {spec: labels[self.found[spec].features.rows] for spec in self.matrices()}
+
+    def groups(self) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+        """What rows of `matrices` are coloured by; see `groups_of`."""
+        codes, names = groups_of(self.plan.target)
+        return {spec: codes[self.found[spec].features.rows] for spec in self.matrices()}, names
 
     def _stage(self, specs: Iterable[str], n_parts: int | None, *, quick: bool) -> list[str]:
         """Score each on the first parts; a spent budget ends it between two sources."""

@@ -21,6 +21,7 @@ CONTRADICTED = 0.2  # share of samples that stand under another class too
 NEAR = 1e-3  # of the usual distance to a neighbour: what is nearer is the same sample twice
 COMPARED = 2000  # rows compared with each other, in blocks
 BLOCK = 256
+KINDS = {"classification": "class", "multilabel": "set of labels", "regression": "number"}
 
 
 def check_target(target: Target, split: Split) -> tuple[Check, ...]:
@@ -29,6 +30,11 @@ def check_target(target: Target, split: Split) -> tuple[Check, ...]:
 
 
 def _sizes(target: Target, split: Split) -> Iterator[Check]:
+    if target.task == "regression":
+        return
+    if target.task == "multilabel":
+        yield from _rare_labels(target, split)
+        return
     counts = np.bincount(target.labels[split.train])
     if counts.min() < FEW:
         text = (
@@ -41,6 +47,17 @@ def _sizes(target: Target, split: Split) -> Iterator[Check]:
             f"Class sizes range from {counts.min()} to {counts.max()}: accuracies favour the large classes (always "
             f"naming the largest gives {counts.max() / counts.sum():.2f}).",
         )  # fmt: skip
+
+
+def _rare_labels(target: Target, split: Split) -> Iterator[Check]:
+    """Labels that few samples have, or few lack."""
+    labels = target.labels[split.train]
+    fewest = np.minimum(labels.sum(axis=0), len(labels) - labels.sum(axis=0))
+    rare = [f"{target.classes[k]!r} ({fewest[k]})" for k in np.argsort(fewest, kind="stable") if fewest[k] < FEW]
+    if rare:
+        listed = ", ".join(rare[:5]) + (f" and {len(rare) - 5} more" if len(rare) > 5 else "")
+        text = f"Few training samples tell some labels from their absence: {listed}. Add samples, or drop the labels."
+        yield Check("few samples", "caution", text)
 
 
 def _groups(target: Target, split: Split) -> Iterator[Check]:
@@ -66,18 +83,18 @@ def _copies(target: Target, split: Split) -> Iterator[Check]:
 
 
 def _contradictions(target: Target, split: Split) -> Iterator[Check]:
-    """The same content under several classes."""
-    labels: dict[bytes, set[int]] = defaultdict(set)
+    """The same content under several labels."""
+    labels: dict[bytes, set[bytes]] = defaultdict(set)
     rows = np.concatenate([split.train, split.validation, split.test])
     for row in rows:
-        labels[target.digests[row]].add(int(target.labels[row]))
+        labels[target.digests[row]].add(target.labels[row].tobytes())
     n_rows = sum(len(labels[target.digests[row]]) > 1 for row in rows)
     if n_rows:
         much = n_rows >= CONTRADICTED * len(rows)
         yield Check(
             "copies across classes", "veto" if much else "caution",
-            f"{n_rows} of {len(rows)} samples stand under more than one class with the same content: no source can "
-            "tell them apart. Mend the labels, or keep one of each.",
+            f"{n_rows} of {len(rows)} samples stand under more than one {KINDS[target.task]} with the same content: "
+            "no source can tell them apart. Mend the labels, or keep one of each.",
         )  # fmt: skip
 
 
@@ -94,7 +111,7 @@ def check_candidates(
     ----------
     candidates : sequence of Candidate
     matrices, labels : mapping of source to ndarray
-        The best features of each source, and the classes of their rows.
+        The best features of each source, and the classes of their rows; no labels where there are no classes.
     versions : mapping of source to versions
         That made its features.
     by : str
@@ -105,8 +122,8 @@ def check_candidates(
         *_layers(candidates), *_lost(best), *_saturated(best, by), *_wide(best), *_mixed(versions),
         *_no_transfer(best, by),
     ]  # fmt: skip
-    for name, matrix in matrices.items():
-        found += _near_copies(name, matrix, labels[name])
+    for name, known in labels.items():
+        found += _near_copies(name, matrices[name], known)
     return tuple(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,18 +39,25 @@ class Past:
     ----------
     table : Table or None
         Earlier targets with measured accuracies.
+    measured : Table or None
+        Those of them whose outcome is measured as the target's: it alone can be predicted.
     source_accuracy : mapping of source to float
         On the sources' own tasks, where it was given.
     """
 
     table: Table | None
     source_accuracy: Mapping[str, float]
+    measured: Table | None = None
 
     @classmethod
     def of(cls, history: Store | None, target: Target, source_accuracy: Mapping[str, float]) -> Past:
         """All that a history holds but for the target itself."""
-        table = history.table(without=target.content_sha256) if history else None
-        return cls(table if table is not None and table.targets else None, source_accuracy)
+        if history is None:
+            return cls(None, source_accuracy)
+        table, alike = (
+            history.table(without=target.content_sha256, metric=metric) for metric in (None, target.metric)
+        )
+        return cls(table if table.targets else None, source_accuracy, alike if alike.targets else None)
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def judge(
     by: str,
     ordered_by: str,
     scorers: Sequence[str],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     seed: int,
 ) -> Judgement:
     """Order the sources, each at its best candidate, and say how sure that order is.
@@ -95,9 +103,9 @@ def judge(
         "consensus", or `by`.
     scorers : sequence of str
         That may take part in a consensus.
-    labels : ndarray of shape (n_samples,)
-        Class codes of what was scored. An accuracy below that of always naming the largest class counts as this: in
-        balanced classes a left-out sample's own class is rarer, and no signal reads as 0.
+    labels : ndarray of shape (n_samples,) or (n_samples, n_columns)
+        Of what was scored, as a target has them. An accuracy below that of always naming the largest class counts as
+        this: in balanced classes a left-out sample's own class is rarer, and no signal reads as 0.
     seed : int
         Of the draws.
     """
@@ -133,8 +141,8 @@ def judge(
     by_source = {c.source: c for c in ranked}
     return Judgement(
         order,
-        _predicted(stood, past.table, by, dict(zip(names, measured[by].values.tolist(), strict=True))),
-        separations(by_source, stood, costs, by=by),
+        _predicted(stood, past.measured, by, dict(zip(names, measured[by].values.tolist(), strict=True))),
+        separations(by_source, stood, costs, by=by, shares=labels.ndim == 1),
         fusion,
         measure_controls(
             ranked,

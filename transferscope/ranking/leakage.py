@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +31,57 @@ def leaks(target: Target, split: Split) -> Iterator[Check]:
     if not found:
         return
     samples, labels = list(found.values()), target.labels[list(found)]
-    yield from _metadata([_numbers_of(sample) for sample in samples], labels)
+    numbers = [_numbers_of(sample) for sample in samples]
+    if target.task == "regression":
+        yield from _measured(numbers, labels, target.classes)
+        return
+    if target.task == "multilabel":
+        for name, column in zip(target.classes, labels.T, strict=True):
+            yield from _metadata(numbers, column, f"label {name!r}")
+        return
+    yield from _metadata(numbers, labels)
     if target.modality == "text":
         yield from _words(samples, labels, [str(name) for name in target.classes])
 
 
-def _metadata(found: list[Mapping[str, float]], labels: NDArray[np.int64]) -> Iterator[Check]:
+def _measured(found: list[Mapping[str, float]], labels: NDArray[np.float64], names: Sequence[Any]) -> Iterator[Check]:
+    """A size or length that tells a number to predict."""
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.tree import DecisionTreeRegressor
+
+    for name in found[0]:
+        values = np.array([numbers[name] for numbers in found])
+        known = np.isfinite(values)
+        if known.mean() < TELLS or np.ptp(values[known]) == 0 or known.sum() < 3 * FEW:
+            continue
+        tree, folds = (
+            DecisionTreeRegressor(min_samples_leaf=FEW, random_state=0),
+            KFold(3, shuffle=True, random_state=0),
+        )
+        for goal, column in zip(names, labels[known].T, strict=True):
+            told = cross_val_predict(tree, values[known, None], column, cv=folds)
+            share = 1 - float(np.square(column - told).sum() / max(np.square(column - column.mean()).sum(), 1e-300))
+            if share >= TELLS:
+                yield Check(
+                    f"leak by {name}", "caution",
+                    f"{name[:1].upper()}{name[1:]} alone tells {100 * share:.0f} % of the variance of {goal!r}: a "
+                    "source may score well by it and fail on other data. Make it alike in all samples, or drop it.",
+                )  # fmt: skip
+
+
+def _metadata(found: list[Mapping[str, float]], labels: NDArray[np.int64], of: str = "the class") -> Iterator[Check]:
     """A size, length or number that tells the class: what is learned may be that."""
     for name in found[0]:
         values = np.array([numbers[name] for numbers in found])
         known = np.isfinite(values)
-        if known.mean() < TELLS or np.ptp(values[known]) == 0:
+        if known.mean() < TELLS or np.ptp(values[known]) == 0 or len(np.unique(labels[known])) < 2:
             continue
         share = _tells(values[known], labels[known])
         usual = np.bincount(labels[known]).max() / known.sum()
         if share >= TELLS and share > usual + 0.1:
             yield Check(
                 f"leak by {name}", "veto" if name == "a number in the text" else "caution",
-                f"{name[:1].upper()}{name[1:]} alone tells the class of {100 * share:.0f} % of samples (always "
+                f"{name[:1].upper()}{name[1:]} alone tells {of} of {100 * share:.0f} % of samples (always "
                 f"naming the largest: {100 * usual:.0f} %): a source may score well by it and fail on other data. "
                 "Make it alike in all classes, or leave it out.",
             )  # fmt: skip

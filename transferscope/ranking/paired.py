@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,9 @@ from ..scorers.jackknife import paired_difference
 from ..scorers.registry import SCORERS
 
 
-def chance_of(labels: NDArray[np.int64], by: str) -> float:
-    """Accuracy of always naming the largest class; minus infinity where `by` is no accuracy."""
-    is_accuracy = by in SCORERS and SCORERS[by].is_accuracy
+def chance_of(labels: NDArray[Any], by: str) -> float:
+    """Accuracy of always naming the largest class; minus infinity where `by` or the task has no such thing."""
+    is_accuracy = labels.ndim == 1 and by in SCORERS and SCORERS[by].is_accuracy
     return float(np.bincount(labels).max() / len(labels)) if is_accuracy else -math.inf
 
 

@@ -152,4 +152,4 @@ def _quantile(level: float, n_stages: int, freedom: int) -> float:
 
 def train_parts(target: Target, split: Split) -> tuple[np.ndarray, ...]:
     """The training rows in the order in which they are computed, race or not: one finds what the other made."""
-    return tuple(split.train[part] for part in stages(target.labels[split.train], split.seed))
+    return tuple(split.train[part] for part in stages(target.strata[split.train], split.seed))

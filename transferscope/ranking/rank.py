@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import SourceError, TransferScopeError
+from ..features.arrays import check_task
 from ..features.cache import FeatureCache
 from ..features.extract import Extractor, pick_device, pick_precision
 from ..history.store import Store
 from ..progress import Progress, silent
 from ..registry import Spec
 from ..results import Candidate, Discrepancy, Ranking, SplitCard
+from ..scorers.registry import SCORERS
 from ..scorers.score import DEFAULT_SCORERS
 from ..sources import SOURCES
 from ..stamp import Stamp, make_stamp
@@ -76,7 +78,8 @@ def rank(
     sources : sequence of str
         Specs such as ``timm:resnet18.a1_in1k``.
     scorers : sequence of str, optional
-        Names from ``transferscope scorers``; default: `DEFAULT_SCORERS`, LEEP where there is a source head. "ncti" and
+        Names from ``transferscope scorers``; default: `DEFAULT_SCORERS`, as far as the task allows, LEEP where there
+        is a source head. "ncti" and
         "etran" combine their parts over the sources at their best layers.
     rank_by : str, optional
         The scorer that orders sources and picks their layers. By default ``ridge_loo`` (a leave-one-out accuracy,
@@ -146,6 +149,7 @@ def rank(
     history = Store.given(store)
     spending = Budget.parse(budget) if isinstance(budget, str) else budget
     target = load_target(target)
+    single = _defined(target, single, rank_by, named=scorers is not None)
     split = split_target(target, seed=seed, max_samples=max_samples)
     device = pick_device(device)
     where = cache or FeatureCache.default()
@@ -214,8 +218,15 @@ def _assembled(
         pareto=fronted(judged, field.costs),
         excluded=tuple(field.excluded),
         race=field.race,
-        views=measure_views([one.source for one in judged.standings], field.matrices(), field.labels()),
+        views=measure_views([one.source for one in judged.standings], field.matrices(), *field.groups()),
     )
+
+
+def _defined(target: Target, scorers: Sequence[str], rank_by: str, *, named: bool) -> tuple[str, ...]:
+    """The scorers that the target's task allows; one that was named and is not for it is refused."""
+    for name in (*(scorers if named else ()), rank_by):
+        check_task(target.task, SCORERS[name].tasks, name)
+    return tuple(name for name in scorers if target.task in SCORERS[name].tasks)
 
 
 def twin_of(spec: str) -> str:

@@ -18,7 +18,12 @@ EPOCHS = (3 + 1) * 10  # of one confirmation: three learning rates and a second 
 
 
 def separations(
-    best: Mapping[str, Candidate], standings: Sequence[Standing], costs: Mapping[str, Cost], *, by: str
+    best: Mapping[str, Candidate],
+    standings: Sequence[Standing],
+    costs: Mapping[str, Cost],
+    *,
+    by: str,
+    shares: bool = True,
 ) -> tuple[Separation, ...]:
     r"""The first of the best set beside the others in it.
 
@@ -39,6 +44,8 @@ def separations(
     costs : mapping of source to Cost
     by : str
         The scorer in whose units they differ.
+    shares : bool, default=True
+        Whether accuracies are shares of right answers, from which the test samples needed follow.
     """
     held = [one.source for one in standings if one.in_best_set]
     if len(held) < 2:
@@ -58,7 +65,7 @@ def separations(
                 error,
                 score.n_samples,
                 _samples(score.n_samples, difference, error),
-                _test_samples(best, held[0], rival, by, difference),
+                _test_samples(best, held[0], rival, by, difference) if shares else None,
                 _seconds(costs.get(held[0]), costs.get(rival)),
             )
         )

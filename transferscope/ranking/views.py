@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..targets import Target
 from ..views import View
 from .race import nested_order
 
@@ -14,7 +15,10 @@ MOST = 240  # rows, the classes in proportion
 
 
 def measure_views(
-    ranked: Sequence[str], matrices: Mapping[str, NDArray[np.float64]], labels: Mapping[str, NDArray[np.int64]]
+    ranked: Sequence[str],
+    matrices: Mapping[str, NDArray[np.float64]],
+    labels: Mapping[str, NDArray[np.int64]],
+    groups: tuple[str, ...] = (),
 ) -> tuple[View, ...]:
     """Principal components of standardised features, of the first and the last ranked source.
 
@@ -24,12 +28,34 @@ def measure_views(
         Sources, best first; controls are not among them.
     matrices, labels : mappings of source to ndarray
         The best features of each source, and the classes of their rows.
+    groups : tuple of str
+        What the labels stand for, where they are no classes.
     """
     shown = [name for name in ranked if name in matrices and min(matrices[name].shape) >= 2]
-    return tuple(_view(name, matrices[name], labels[name]) for name in dict.fromkeys([*shown[:1], *shown[-1:]]))
+    return tuple(
+        _view(name, matrices[name], labels[name], groups) for name in dict.fromkeys([*shown[:1], *shown[-1:]])
+    )
 
 
-def _view(name: str, matrix: NDArray[np.float64], labels: NDArray[np.int64]) -> View:
+def groups_of(target: Target) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """What samples are coloured by, a code each, and names of the codes where they are not the classes.
+
+    Of several labels the one nearest to half of the samples; of numbers the thirds of the first.
+    """
+    if target.task == "classification":
+        return target.labels, ()
+    if target.task == "multilabel":
+        place = int(np.abs(target.labels.mean(axis=0) - 0.5).argmin())
+        return target.labels[:, place], (f"not {target.classes[place]}", str(target.classes[place]))
+    values = target.labels[:, 0]
+    cuts = np.quantile(values, [1 / 3, 2 / 3])
+    name = str(target.classes[0])
+    return np.searchsorted(cuts, values, side="left"), (
+        f"{name} up to {cuts[0]:.3g}", f"{name} up to {cuts[1]:.3g}", f"{name} above",
+    )  # fmt: skip
+
+
+def _view(name: str, matrix: NDArray[np.float64], labels: NDArray[np.int64], groups: tuple[str, ...]) -> View:
     rows = np.sort(nested_order(labels, np.random.default_rng(len(labels)))[:MOST])
     values = np.asarray(matrix[rows], dtype=np.float64)
     spread = values.std(axis=0)
@@ -49,4 +75,5 @@ def _view(name: str, matrix: NDArray[np.float64], labels: NDArray[np.int64]) -> 
         tuple(int(code) for code in codes),
         float(np.square(sizes[:2]).sum()) / everything if everything > 0 else 0.0,
         float(np.square(means).sum()) / total if total > 0 else 0.0,
+        groups,
     )

@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 from ..errors import ScoreError
 from ..features.arrays import Array, Task
 from ..features.moments import EPS, Moments
+from ..tasks import explained_by_row
 from .hat import Hat
 from .inputs import rows_and_moments
 from .registry import register_scorer
 
 
-def _per_sample(
-    features: Any, labels: Any, *, task: Task | None = None, moments: Moments | None = None
-) -> Array | None:
-    """Whether each sample is classified rightly; R squared is no mean over samples."""
+def _per_sample(features: Any, labels: Any, *, task: Task | None = None, moments: Moments | None = None) -> Array:
+    """Whether each sample is classified rightly; of R squared what a sample adds to first order."""
     values, targets, moments = rows_and_moments(features, labels, task, moments, caller="ridge_loo")
-    if targets.codes is None:
-        return None
-    return _hits(values, targets.codes, moments, None)
+    if targets.codes is not None:
+        return _hits(values, targets.codes, moments, None)
+    columns = targets.columns()
+    _refuse_constant(columns)
+    return explained_by_row(columns, left_out_predictions(values, columns, moments, None))
 
 
 @register_scorer(
@@ -79,11 +80,13 @@ def ridge_loo(
     if targets.codes is not None:
         return float(_hits(values, targets.codes, moments, alpha).mean())
     columns = targets.columns()
-    predicted = left_out_predictions(values, columns, moments, alpha)
-    spread = np.square(columns - columns.mean(axis=0)).sum(axis=0)
+    _refuse_constant(columns)
+    return float(explained_by_row(columns, left_out_predictions(values, columns, moments, alpha)).mean())
+
+
+def _refuse_constant(columns: Array) -> None:
     if not np.ptp(columns, axis=0).all():
         raise ScoreError("ridge_loo: a target column is constant; there is nothing to explain. Drop it.")
-    return float(np.mean(1 - np.square(columns - predicted).sum(axis=0) / spread))
 
 
 def left_out_predictions(values: Array, columns: Array, moments: Moments, alpha: float | None) -> Array:
