@@ -16,6 +16,7 @@ from transferscope.confirm.joint import Joint
 from transferscope.confirm.l2_sp import L2SP
 from transferscope.confirm.lp_ft import ProbedStart
 from transferscope.confirm.network import Batch, Network
+from transferscope.confirm.objective import Objective
 from transferscope.confirm.optimizer import make_optimizer
 from transferscope.confirm.probe import fit_probe, held_out_part, probe_parts
 from transferscope.confirm.strategy import STRATEGIES, Trial
@@ -165,10 +166,10 @@ def test_l2_sp_objective_by_hand(trial_of: TrialOf) -> None:
 def test_lp_ft_starts_at_the_probe(trial_of: TrialOf, kind: str) -> None:
     trial = trial_of(kind, "lp_ft")
     train, validation = probe_parts(trial)
-    probe = fit_probe(train, validation, len(trial.target.classes))
+    probe = fit_probe(train, validation, trial.objective)
     with ProbedStart(probe).opened(trial, 0, None) as network:
-        assert network.predict(trial.split.validation)[0] == pytest.approx(probe.validation_accuracy)
-        assert network.predict(trial.split.test)[0] == pytest.approx(probe.accuracy(*held_out_part(trial)))
+        assert network.judge(trial.split.validation)[0].mean() == pytest.approx(probe.validation_accuracy)
+        assert network.judge(trial.split.test)[0].mean() == pytest.approx(probe.accuracy(*held_out_part(trial)))
         set_modes(network.body, keep_statistics=True)
         (norm,) = [m for m in network.body.modules() if isinstance(m, torch.nn.BatchNorm2d)][:1] or [None]
         assert norm is None or not norm.training
@@ -180,7 +181,7 @@ def test_lp_ft_starts_at_the_probe(trial_of: TrialOf, kind: str) -> None:
 def test_calibration_scales_the_probe_to_the_least_loss(trial_of: TrialOf) -> None:
     trial = trial_of("vit", "lp_ft")
     train, validation = probe_parts(trial)
-    probe = fit_probe(train, validation, 3)
+    probe = fit_probe(train, validation, Objective(3))
     made = probe.calibrated(*validation)
     scale = made.weight[0, 0] / probe.weight[0, 0]
     np.testing.assert_allclose(made.weight, scale * probe.weight)

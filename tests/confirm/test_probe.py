@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from transferscope.confirm import probe
+from transferscope.confirm.objective import Objective
 from transferscope.confirm.probe import Labeled, fit_probe
 
 
@@ -27,11 +28,11 @@ def problem(n: int, d: int, classes: int, seed: int = 0, *, crowded: bool = Fals
 
 def test_crowded_directions_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     train, validation, test = problem(300, 12, 3, crowded=True)
-    found = fit_probe(train, validation, 3)
+    found = fit_probe(train, validation, Objective(3))
     assert found.accuracy(*test) > 0.85
     monkeypatch.setattr(probe, "STRENGTHS", (1e-4, 1e-3, 1e-2))  # penalties that are too strong when standardised
     monkeypatch.setattr(probe, "RIDGES", (1.0,))
-    again = fit_probe(train, validation, 3)
+    again = fit_probe(train, validation, Objective(3))
     assert again.settings["probe"] == "whitened softmax"
     assert again.accuracy(*test) > 0.85
 
@@ -54,14 +55,14 @@ def test_weights_are_those_of_features_as_they_are(
         mean_variance = (Z**2).sum() / min(n - 1, d)  # over the directions that rows span
         model = Ridge(alpha=0.1 * mean_variance).fit(Z, np.eye(classes)[y])
         wanted = model.predict(W)
-        (fitted,) = probe._ridge(*_coordinates(X, y), classes)
+        (fitted,) = probe._ridge(*_coordinates(X, y), Objective(classes))
     else:
         if kind == "whitened softmax":
             _, s, V = np.linalg.svd(Z, full_matrices=False)
             kept = s > 1e-6 * s[0]
             Z, W = (part @ V[kept].T / s[kept] * np.sqrt(n) for part in (Z, W))
         wanted = LogisticRegression(C=0.1, max_iter=2000).fit(Z, y).predict_proba(W)
-        (fitted,) = probe._softmax(*_coordinates(X, y, whiten=kind != "softmax"), classes)
+        (fitted,) = probe._softmax(*_coordinates(X, y, whiten=kind != "softmax"), Objective(classes))
     mean, basis, spread = probe._directions(X)
     weight = fitted[1] / (spread if kind == "whitened softmax" else 1)
     logits = (others - mean) @ basis @ weight.T + fitted[2]
@@ -78,7 +79,7 @@ def _coordinates(X: np.ndarray, y: np.ndarray, *, whiten: bool = False) -> tuple
 
 def test_classes_without_a_training_sample_are_not_predicted() -> None:
     train, validation, _ = problem(60, 5, 3)
-    absent = fit_probe((train[0], train[1] + (train[1] > 0)), validation, 4)  # codes 0, 2 and 3
+    absent = fit_probe((train[0], train[1] + (train[1] > 0)), validation, Objective(4))  # codes 0, 2 and 3
     assert absent.weight.shape == (4, 5)
     assert 1 not in (validation[0] @ absent.weight.T + absent.bias).argmax(axis=1)
 
@@ -89,6 +90,6 @@ def test_constant_features_and_copies_do_no_harm() -> None:
     def widened(part: Labeled) -> Labeled:
         return np.hstack([part[0], np.full((len(part[0]), 2), 3.0), part[0]]), part[1]
 
-    found = fit_probe(widened(train), widened(validation), 3)
+    found = fit_probe(widened(train), widened(validation), Objective(3))
     assert np.isfinite(found.weight).all()
     assert found.accuracy(*widened(test)) > 0.8

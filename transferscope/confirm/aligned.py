@@ -21,10 +21,9 @@ class Aligned(BesideSource):
 
     def loss(self, network: Network, batch: Batch, other: Batch | None) -> Tensor:
         """Both terms; of a part with a single sample, which has no covariance, the first only."""
-        import torch
 
         features = network.features(batch.inputs)
-        loss = torch.nn.functional.cross_entropy(network.head(features).float(), batch.labels)
+        loss = network.trial.objective.loss(network.head(features).float(), batch.labels)
         if other is None or min(len(batch), len(other)) < 2:
             return loss
         with untracked(network.body):

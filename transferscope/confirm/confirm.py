@@ -105,6 +105,10 @@ def confirm(
     chosen = _choose(ranking, top, sources, controls)
     history = Store.given(store)
     running = entrants(ranking, chosen if sources is not None else None, top, history) if racing else ()
+    if not (running or chosen):
+        raise TransferScopeError(
+            "the ranking holds no source to train, only controls; rank some, or name which with sources."
+        )
     if racing:
         chosen = [next(c for c in ranking.best() if c.source == one.source) for one in running]
     own = _source_data(ranking, names, chosen, source_data or {})

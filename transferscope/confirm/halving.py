@@ -31,7 +31,8 @@ class Seen:
     seconds : float
         Of training.
     hits : ndarray or None
-        Of each validation row, whether it is told right at that epoch, or how often over seeds; None: not at hand.
+        Of each validation row, whether it is told right at that epoch, or how often over seeds; where there are no
+        classes, what it adds to the measure. None: not at hand.
     collapsed : bool
         One class is predicted for all: below every arm of which that is not so.
     """
@@ -195,7 +196,7 @@ def difference(first: Seen, second: Seen, n_rows: int) -> tuple[float, float]:
         n = len(apart) + 2
         error = math.sqrt(float(np.square(apart).sum()) + 1 - float(apart.sum()) ** 2 / n) / n
         return float(apart.mean()), error
-    shares = [(n_rows * one.accuracy + 1) / (n_rows + 2) for one in (first, second)]
+    shares = [(n_rows * min(max(one.accuracy, 0.0), 1.0) + 1) / (n_rows + 2) for one in (first, second)]
     return first.accuracy - second.accuracy, math.sqrt(sum(p * (1 - p) for p in shares) / (n_rows + 2))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..adapters import find_adapter
 from .network import Batch, Data, Network, untracked
+from .objective import objective_of
 from .search import register_tuning
 from .strategy import Recipe, Trial
 from .tuning import Tuning
@@ -24,7 +25,9 @@ class BesideSource(Tuning):
 
     def __init__(self, trial: Trial) -> None:
         assert trial.source_data is not None  # `confirm` has refused it
-        self.data = Data(trial.source_data, find_adapter(trial.source_data, trial.source))
+        rows = np.arange(len(trial.source_data))
+        adapter = find_adapter(trial.source_data, trial.source)
+        self.data = Data(trial.source_data, adapter, objective_of(trial.source_data, rows))
 
     def strengths(self, recipe: Recipe) -> tuple[float | None, ...]:
         """Weights of the source data's term."""
@@ -45,7 +48,7 @@ class Joint(BesideSource):
 
     def begin(self, network: Network) -> None:
         """Add the source task's head."""
-        network.heads["source"] = network.new_head(len(self.data.target.classes))
+        network.heads["source"] = network.new_head(self.data.objective.n_outputs)
         self.cosines: list[float] = []
 
     def backward(self, network: Network, batch: Batch, other: Batch | None, share: float) -> float:
@@ -60,7 +63,7 @@ class Joint(BesideSource):
         between = _gradient(network)
         with network.accelerator.autocast(), untracked(network.body):
             logits = network.heads["source"](network.features(other.inputs))
-            own = network.strength * torch.nn.functional.cross_entropy(logits.float(), other.labels)
+            own = network.strength * self.data.objective.loss(logits.float(), other.labels)
         network.backward(own * share)
         cosine = torch.nn.functional.cosine_similarity(between - before, _gradient(network) - between, dim=0)
         self.cosines.append(float(cosine))

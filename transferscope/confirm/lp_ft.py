@@ -52,5 +52,5 @@ def lp_ft(trial: Trial) -> Tuning:
     Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", ICLR 2022.
     """
     train, validation = probe_parts(trial)
-    probe = fit_probe(train, validation, len(trial.target.classes))
+    probe = fit_probe(train, validation, trial.objective)
     return ProbedStart(probe.calibrated(*validation))

@@ -15,6 +15,7 @@ from ..errors import TransferScopeError
 from ..features.pooling import pool
 from ..targets import Target
 from .device import make_accelerator, peak
+from .objective import Objective
 from .strategy import Trial
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ DISTURBANCES = ("apply_spec_augment", "layerdrop", "encoder_layerdrop", "layer_d
 
 @dataclass(frozen=True)
 class Batch:
-    """Model inputs and class codes of some samples.
+    """Model inputs and encoded labels of some samples.
 
     Attributes
     ----------
     inputs : mapping of str to Tensor, first axis n_samples
-    labels : Tensor of shape (n_samples,)
+    labels : Tensor of shape (n_samples,) or (n_samples, n_columns)
     """
 
     inputs: Mapping[str, Tensor]
@@ -49,10 +50,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Data:
-    """A target and the way from its samples to model inputs."""
+    """A target, the way from its samples to model inputs, and what is learned of it."""
 
     target: Target
     adapter: Adapter
+    objective: Objective
 
     def batch(self, rows: np.ndarray) -> Batch | None:
         """The readable ones of `rows`, on the CPU; None if there are none."""
@@ -62,7 +64,8 @@ class Data:
         if not pairs:
             return None
         kept, samples = zip(*pairs, strict=True)
-        return Batch(self.adapter.prepare(list(samples), Counter()), torch.from_numpy(self.target.labels[list(kept)]))
+        labels = torch.from_numpy(self.objective.encode(self.target.labels[list(kept)]))
+        return Batch(self.adapter.prepare(list(samples), Counter()), labels)
 
 
 class Network:
@@ -91,24 +94,24 @@ class Network:
 
         self.trial, self.seed, self.strength, self.device = trial, seed, strength, trial.extractor.device
         self.accelerator = make_accelerator(self.device)
-        self.data = Data(trial.target, trial.adapter)
+        self.data = Data(trial.target, trial.adapter, trial.objective)
         self.body: nn.Module = trial.source.model.eval()
         self.part, self.checkpointed, self.peak = trial.recipe.batch_size, False, 0
         with torch.no_grad():
             self.width = self.features(first_inputs(trial)).shape[1]
-        self.heads = torch.nn.ModuleDict({"target": self.new_head(len(trial.target.classes))})
+        self.heads = torch.nn.ModuleDict({"target": self.new_head(trial.objective.n_outputs)})
 
     @property
     def head(self) -> nn.Linear:
         """The target's head."""
         return self.heads["target"]  # type: ignore[return-value]
 
-    def new_head(self, n_classes: int) -> nn.Linear:
+    def new_head(self, n_outputs: int) -> nn.Linear:
         """A linear layer on the features, with weights drawn from the seed."""
         import torch
 
         with seeded(self.seed, self.device):
-            return torch.nn.Linear(self.width, n_classes).to(self.device)
+            return torch.nn.Linear(self.width, n_outputs).to(self.device)
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Pooled features of the head's layer."""
@@ -136,35 +139,29 @@ class Network:
         self.peak = peak(self.device, self.peak)  # all activations are in memory now
         self.accelerator.backward(loss)
 
-    def predict(self, rows: np.ndarray) -> tuple[float, int]:
-        """Share of readable rows whose class is predicted, and how many classes are predicted at all."""
-        hits, n_predicted = self.judge(rows)
-        return float(hits.mean()), n_predicted
-
     def judge(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
-        """Of which readable rows the class is predicted, and how many classes are predicted at all."""
+        """What each readable row adds to the measure, and how many different answers are given: `Objective.judge`."""
         import torch
 
         self.body.eval()
-        hits, seen = [], []
+        outputs, labels = [], []
         with torch.inference_mode():
             for start in range(0, len(rows), self.part):
                 batch = self.data.batch(rows[start : start + self.part])
                 if batch is None:
                     continue
                 batch = batch.part(np.arange(len(batch)), self.device)
-                predicted = self.head(self.features(batch.inputs)).argmax(dim=1)
-                hits.append((predicted == batch.labels).cpu().numpy())
-                seen.append(predicted.cpu().numpy())
-        if not hits:
+                outputs.append(self.head(self.features(batch.inputs)).float().cpu().numpy())
+                labels.append(batch.labels.cpu().numpy())
+        if not outputs:
             raise TransferScopeError(f"{self.trial.target.name}: none of {len(rows)} held-out samples can be read.")
-        return np.concatenate(hits), len(np.unique(np.concatenate(seen)))
+        return self.trial.objective.judge(np.concatenate(outputs), np.concatenate(labels))
 
 
 def first_inputs(trial: Trial) -> Mapping[str, Tensor]:
     """Model inputs of the first readable training samples: enough to see what the source makes of them."""
     for start in range(0, len(trial.split.train), 2):
-        batch = Data(trial.target, trial.adapter).batch(trial.split.train[start : start + 2])
+        batch = Data(trial.target, trial.adapter, trial.objective).batch(trial.split.train[start : start + 2])
         if batch is not None:
             return batch.part(np.arange(len(batch)), trial.extractor.device).inputs
     raise TransferScopeError(f"{trial.target.name}: none of {len(trial.split.train)} training samples can be read.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,15 @@ def make_optimizer(
     optimizer = torch.optim.AdamW(
         [{"params": values, "lr": rate, "weight_decay": decay} for (rate, decay), values in groups.items()], fused=True
     )
-    steps = recipe.epochs * -(-len(network.trial.split.train) // recipe.batch_size)
+    steps = max(recipe.epochs * -(-len(network.trial.split.train) // recipe.batch_size), 2)
+    warmup = recipe.warmup
+    if math.isclose(warmup * steps, 1):
+        warmup = 2 / steps  # the scheduler divides by the steps of its warm-up, less one
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[rate for rate, _ in groups],
-        total_steps=max(steps, 2),
-        pct_start=recipe.warmup,
+        total_steps=steps,
+        pct_start=warmup,
         anneal_strategy="cos",
         cycle_momentum=False,
     )

@@ -9,6 +9,7 @@ from typing import Literal
 from ..errors import TransferScopeError
 from ..results import Run
 from .memory import relieved
+from .objective import standard_error
 from .strategy import STRATEGIES, Strategy, Trial
 from .training import Plan, Trained, read_state, train
 from .tuning import Tuning
@@ -102,27 +103,30 @@ def best_of(tries: list[Try]) -> Try:
 
 def run_of(trial: Trial, tuning: Tuning, one: Try, *, tested: bool) -> Run:
     trained = one.trained
+    accuracy, error = _test(trial, tuning, one) if tested else (None, None)
     chosen = {} if one.strength is None else {tuning.strength_name: one.strength}
     return Run(
         seed=one.seed,
         learning_rate=one.rate,
         validation_accuracy=trained.validation_accuracy,
-        test_accuracy=_test(trial, tuning, one) if tested else None,
+        test_accuracy=accuracy,
         epochs=trained.epochs,
         seconds=trained.seconds,
         settings={**chosen, **trained.settings},
         collapsed=trained.collapsed,
         note="; ".join(note for note in (one.note, trained.note) if note) or None,
         peak_memory=trained.peak_memory,
+        test_error=error,
     )
 
 
-def _test(trial: Trial, tuning: Tuning, one: Try) -> float:
-    """Accuracy on the test rows with the weights of the best epoch."""
+def _test(trial: Trial, tuning: Tuning, one: Try) -> tuple[float, float | None]:
+    """The measure on the test rows with the weights of the best epoch, and its standard error."""
     assert one.trained.weights is not None
     with tuning.opened(trial, one.seed, one.strength) as network:
         network.load(read_state(one.trained.weights))
-        return relieved(network, lambda: network.predict(trial.split.test))[0]
+        added = relieved(network, lambda: network.judge(trial.split.test))[0]
+    return float(added.mean()), standard_error(trial.objective, added)
 
 
 def register_tuning(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -197,12 +198,12 @@ class Stable:
     def _tested(self, trial: Trial, tuning: Tuning, one: Try) -> Run:
         """The run with its accuracy on the test rows, which are read once, whatever is repeated."""
         folder = plan_of(trial, tuning, one.rate, one.strength, one.seed).folder
-        run, accuracy = self._run(trial, tuning, one), _tested_accuracy(folder, len(one.trained.epochs))
-        if accuracy is None:
-            accuracy = run_of(trial, tuning, one, tested=True).test_accuracy
-            kept = {"accuracy": accuracy, "epochs": len(run.epochs)}
+        run, kept = self._run(trial, tuning, one), _tested_before(folder, len(one.trained.epochs))
+        if kept is None:
+            tested = run_of(trial, tuning, one, tested=True)
+            kept = {"accuracy": tested.test_accuracy, "error": tested.test_error, "epochs": len(run.epochs)}
             write_cache(folder / "tested.json", json.dumps(kept).encode())
-        return replace(run, test_accuracy=accuracy)
+        return replace(run, test_accuracy=kept["accuracy"], test_error=kept.get("error"))
 
     def _run(self, trial: Trial, tuning: Tuning, one: Try) -> Run:
         """Without the test rows; a run that a stage stopped says so."""
@@ -217,9 +218,9 @@ class Stable:
         path = trial.folder / "validated.json"
         if not path.exists():
             run, hits = probe_run(trial, tested=False)
-            write_cache(path, json.dumps({"run": asdict(run), "hits": hits.astype(int).tolist()}).encode())
+            write_cache(path, json.dumps({"run": asdict(run), "hits": hits.tolist()}).encode())
         kept = json.loads(path.read_text())
-        run, hits = run_from(kept["run"]), np.array(kept["hits"], dtype=bool)
+        run, hits = run_from(kept["run"]), np.array(kept["hits"])
         self.spent[(trial.source.card.name, trial.strategy), "probe"] = run.seconds, 0
         return Seen(run.validation_accuracy, 0, True, run.seconds, hits)
 
@@ -286,19 +287,19 @@ def _known(plan: Plan) -> Trained:
     found = known(plan)
     if found is None:
         raise _UnknownError
-    able = (plan.folder / "best.pt").exists() or _tested_accuracy(plan.folder, len(found.epochs)) is not None
+    able = (plan.folder / "best.pt").exists() or _tested_before(plan.folder, len(found.epochs)) is not None
     return found if able else replace(found, weights=None)
 
 
 def _final(plan: Plan) -> Trained:
     """The whole run; one that was tested is not trained again, though its weights are gone."""
     found = known(plan)
-    done = found and found.over and _tested_accuracy(plan.folder, len(found.epochs)) is not None
+    done = found and found.over and _tested_before(plan.folder, len(found.epochs)) is not None
     return found if found and done else train(plan)
 
 
-def _tested_accuracy(folder: Path, n_epochs: int) -> float | None:
+def _tested_before(folder: Path, n_epochs: int) -> dict[str, Any] | None:
     """What an earlier call measured on the test rows, with the weights that these epochs gave."""
     path = folder / "tested.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    return kept["accuracy"] if kept.get("epochs") == n_epochs else None
+    return kept if kept.get("epochs") == n_epochs else None

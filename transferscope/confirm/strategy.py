@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from ..results import Run
 from ..sources import Source
 from ..storage import cache_dir
 from ..targets import Split, Target
+from .objective import Objective, objective_of
 
 if TYPE_CHECKING:
     from .tuning import Tuning
@@ -123,6 +125,11 @@ class Trial:
     seed: int
     progress: Progress
     source_data: Target | None = None
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What is minimised and measured."""
+        return objective_of(self.target, self.split.train)
 
     @property
     def folder(self) -> Path:

@@ -42,8 +42,9 @@ class Trained:
         See `results.Run`.
     over : bool
         Whether nothing is left to train: False for a run that a stage stopped.
-    hits : ndarray of bool or None
-        Which readable validation rows are told right at its best epoch; None: it was trained before this was kept.
+    hits : ndarray or None
+        What each readable validation row adds to the measure at its best epoch, for classes whether it is told right;
+        None: it was trained before this was kept.
     """
 
     validation_accuracy: float
@@ -55,7 +56,7 @@ class Trained:
     settings: Mapping[str, Setting]
     peak_memory: int | None
     over: bool = True
-    hits: NDArray[np.bool_] | None = None
+    hits: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _keep_if_better(log: dict[str, Any], network: Network, weights: Path) -> flo
         "accuracy": accuracy,
         "n_predicted": n_predicted,
         "rows": len(hits),
-        "hits": np.packbits(hits).tobytes().hex(),
+        "hits": (np.packbits(hits) if hits.dtype == bool else hits.astype("<f8")).tobytes().hex(),
     }
     log.setdefault("judged", []).append(found)
     if log["kept"] is None or accuracy >= log["kept"]["accuracy"]:
@@ -307,11 +308,14 @@ def _trained(log: Mapping[str, Any], plan: Plan) -> Trained:
     )
 
 
-def _hits(kept: Mapping[str, Any] | None) -> NDArray[np.bool_] | None:
-    """Validation rows told right, unpacked."""
+def _hits(kept: Mapping[str, Any] | None) -> NDArray[Any] | None:
+    """What validation rows add, unpacked: a bit each, or eight bytes."""
     if not kept or "hits" not in kept:
         return None
-    return np.unpackbits(np.frombuffer(bytes.fromhex(kept["hits"]), np.uint8), count=kept["rows"]).astype(bool)
+    packed, n = bytes.fromhex(kept["hits"]), kept["rows"]
+    if len(packed) == 8 * n:
+        return np.frombuffer(packed, "<f8")
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=n).astype(bool)
 
 
 def write_state(path: Path, state: State) -> None:

@@ -55,17 +55,19 @@ def confirmed_by(settings: Settings, source: str, layer: str, strategy: str, run
     """What the runs that were tested say together."""
     accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
     accuracy, n_test = float(np.mean(accuracies)), len(settings.split.test)
+    errors = [run.test_error for run in runs if run.test_error is not None]
     return Confirmed(
         source=source,
         layer=layer,
         strategy=strategy,
         accuracy=accuracy,
         spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
-        standard_error=float(np.sqrt(accuracy * (1 - accuracy) / n_test)),
+        standard_error=float(np.mean(errors) if errors else np.sqrt(accuracy * (1 - accuracy) / n_test)),
         n_test=n_test,
         runs=runs,
         seconds=sum(run.seconds for run in runs),
         quick=settings.recipe.quick,
+        metric=settings.target.metric,
     )
 
 

@@ -67,10 +67,8 @@ class Tuning:
 
     def loss(self, network: Network, batch: Batch, other: Batch | None) -> Tensor:
         """What is minimised, on a part of a batch."""
-        import torch
-
-        logits = network.head(network.features(batch.inputs))
-        return torch.nn.functional.cross_entropy(logits.float(), batch.labels)
+        outputs = network.head(network.features(batch.inputs))
+        return network.trial.objective.loss(outputs.float(), batch.labels)
 
     def backward(self, network: Network, batch: Batch, other: Batch | None, share: float) -> float:
         """Add the gradients of a part that is `share` of its batch; its loss."""

@@ -95,7 +95,7 @@ def _as_trained(study: Study, chosen: Confirmed) -> list[str]:
     rate = f", learning rate {listed([f'{rate:g}' for rate in kept])}" if kept else ""
     said = [f"{_way(chosen.strategy)}, the new head at layer {shorten(chosen.layer, 40)}{rate}."]
     said.append(
-        f"Measured {percent(chosen.accuracy)} test accuracy (±{NBSP}{points(chosen.standard_error)} on "
+        f"Measured {percent(chosen.accuracy)} test {chosen.metric} (±{NBSP}{points(chosen.standard_error)} on "
         f"{noun(chosen.n_test, 'test sample')}{', a quick first look' if chosen.quick else ''})."
     )
     others = [row for row in study.confirmed if row.source == chosen.source and row.strategy != chosen.strategy]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..tasks import METRICS
 from .drawn import new_table, plain, print_parts
 from .formats import duration, number, percent, shorten
 
@@ -32,6 +33,8 @@ def print_history(rows: Sequence[Mapping[str, Any]]) -> None:
         else:
             accuracy = row["accuracy"] / (100 if row["accuracy"] > 1.5 else 1)
             error = None if row["standard_error"] is None else row["standard_error"]
-            cells = (row["strategy"], percent(accuracy), percent(error), duration(row["seconds"]))
+            metric = row.get("metric") or METRICS["classification"]
+            told = percent(accuracy) if metric == METRICS["classification"] else f"{metric} {percent(accuracy)}"
+            cells = (row["strategy"], told, percent(error), duration(row["seconds"]))
         drawn.add_row(*(plain(cell) for cell in (*names, *cells)))
     print_parts(drawn)

@@ -239,7 +239,13 @@ def _facts(study: Study) -> str:
     """Size, classes and split in one line."""
     target, split = study.target, study.split
     named = {"image": "image", "audio": "sound", "text": "text"}[target.modality]
-    facts = f"{noun(target.n_samples, named)}, {len(target.classes)} classes"
+    n = len(target.classes)
+    told = {
+        "classification": f"{n} classes",
+        "multilabel": noun(n, "label"),
+        "regression": f"{noun(n, 'number')} to predict",
+    }
+    facts = f"{noun(target.n_samples, named)}, {told[target.task]}"
     if target.class_counts:
         low, high = min(target.class_counts), max(target.class_counts)
         facts += f" of {count(low)}" + (f" to {count(high)}" if high > low else "")
@@ -254,7 +260,11 @@ def _facts(study: Study) -> str:
 
 def _classes(study: Study) -> str:
     """Class names and sizes; the tail of a long list is counted."""
-    pairs = zip(study.target.classes, study.target.class_counts, strict=True)
+    target = study.target
+    if target.task == "regression":
+        spans = zip(target.classes, target.ranges, strict=True)
+        return listed([f"{shorten(name, 60)} ({low:g} to {high:g})" for name, (low, high) in spans], most=50)
+    pairs = zip(target.classes, target.class_counts, strict=True)
     return listed([f"{shorten(name, 60)} ({count(n)})" for name, n in pairs], most=50)
 
 

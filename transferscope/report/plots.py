@@ -249,7 +249,7 @@ def _confirmation_plot(study: Study, ranking: Ranking, strategy: str, key: str) 
             axes.annotate(text, spot, xytext=(6, 5), textcoords="offset points", zorder=4, fontweight="bold")
         axes.set_ylim(top=min(axes.get_ylim()[1], 101))
         axes.set_xlabel(f"estimate: {axis_label(ranking)}")
-        axes.set_ylabel("measured test accuracy, %")
+        axes.set_ylabel(f"measured test {study.target.metric}, %")
         calm(axes, "both")
 
     top = max(points, key=lambda point: point[0].accuracy)[0]
@@ -259,7 +259,7 @@ def _confirmation_plot(study: Study, ranking: Ranking, strategy: str, key: str) 
         f"{finding} {_agreement(study, ranking, strategy)} Bars are 90 % intervals, numbers the ranks above.{controls}"
     )
     return Plot(
-        f"Estimate and measured accuracy: {strategy}",
+        f"Estimate and measured {study.target.metric}: {strategy}",
         partial(draw, WIDTH, 340, paint, key=key, finding=finding),
         caption,
     )

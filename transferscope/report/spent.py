@@ -147,7 +147,7 @@ def _learning(study: Study, strategy: str, key: str) -> Plot | None:
         calm(axes, "both")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_xlabel("epoch")
-        axes.set_ylabel("validation accuracy, %")
+        axes.set_ylabel(f"validation {study.target.metric}, %")
         figure.legend(loc="outside lower left", handlelength=3)
 
     finding = f"{_peak(shown[0])}."

@@ -84,23 +84,23 @@ def higher_is_better(ranking: Ranking, scorer: str) -> bool | None:
 def confirmation_table(study: Study) -> Table:
     """What training measured."""
     places = ranks(study.ranking) if study.ranking else {}
-    remarks = any(training_remark(row) for row in study.confirmed)
+    remarks, metric = any(training_remark(row) for row in study.confirmed), study.target.metric
     columns = [
         NAME,
         Column("Strategy"),
         Column("Layer", "of the head", is_name=True),
-        Column("Accuracy", "± over seeds", numeric=True),
+        Column(metric[:1].upper() + metric[1:], "± over seeds", numeric=True),
         Column("Test error", "standard error", numeric=True),
         Column("Test", "samples", numeric=True),
         Column("Seeds", numeric=True),
         Column("Learning rates", "tried", numeric=True),
         Column("Kept", "on validation", numeric=True),
-        Column("Validation", "accuracy", numeric=True),
+        Column("Validation", metric, numeric=True),
         Column("Time", "training", numeric=True),
         *([Column("Remark", is_text=True)] if remarks else []),
     ]
     rows = [_confirmed_row(row, places, row.source in study.controls, remarks) for row in study.confirmed]
-    return Table.of("Measured accuracy on test samples that no score saw, highest first", columns, rows)
+    return Table.of(f"Measured {metric} on test samples that no score saw, highest first", columns, rows)
 
 
 def _confirmed_row(row: Confirmed, places: dict[str, int], is_control: bool, remarks: bool) -> Row:

@@ -58,11 +58,13 @@ def ranking_table(ranking: Ranking) -> Table:
 def truth_table(truth: Truth) -> Table:
     """Measured accuracies, highest first; controls are dim."""
     [study], _ = gather(truth)
-    table = new_table(f"{shorten(truth.target.name, 60)}: accuracy on {noun(truth.split.n_test, 'test sample')}")
+    table = new_table(
+        f"{shorten(truth.target.name, 60)}: {truth.target.metric} on {noun(truth.split.n_test, 'test sample')}"
+    )
     table.add_column("source", overflow="fold", min_width=22)
     table.add_column("strategy", overflow="fold")
     table.add_column("layer", overflow="fold", max_width=18)
-    table.add_column("accuracy", justify="right", no_wrap=True)
+    table.add_column(truth.target.metric, justify="right", no_wrap=True)
     table.add_column("seeds ±", justify="right", no_wrap=True)
     table.add_column("test ±", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
@@ -86,7 +88,7 @@ def study_table(study: Study, ranking: Ranking) -> Table:
     alarmed = alarms(ranking)
     measured = {(row.source, row.strategy): row for row in study.confirmed}
     strategies = dict.fromkeys(row.strategy for truth in study.truths for row in truth.confirmed)
-    tested = f", accuracy on {noun(study.split.n_test, 'test sample')}" if strategies else ""
+    tested = f", {study.target.metric} on {noun(study.split.n_test, 'test sample')}" if strategies else ""
     table = new_table(f"{shorten(study.target.name, 50)}: {shorten(ranking.rank_by, 20)}{tested}")
     table.add_column("", justify="right")
     table.add_column("source", overflow="fold", min_width=22)

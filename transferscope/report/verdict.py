@@ -238,7 +238,7 @@ def _regret(rows: list[Confirmed], leader: Candidate, strategy: str) -> str:
 
 
 def _accuracy(row: Confirmed) -> str:
-    return f"{percent(row.accuracy)} accuracy (± {points(row.standard_error)} on {row.n_test} test samples)"
+    return f"{percent(row.accuracy)} {row.metric} (± {points(row.standard_error)} on {row.n_test} test samples)"
 
 
 def _best(rows: Iterable[Confirmed]) -> Confirmed | None:

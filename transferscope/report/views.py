@@ -24,7 +24,7 @@ def view_plots(ranking: Ranking, key: str) -> list[Plot]:
 
 
 def _plot(ranking: Ranking, view: View, key: str) -> Plot:
-    names = [shorten(str(name), 24) for name in ranking.target.classes]
+    names = [shorten(str(name), 24) for name in view.groups or ranking.target.classes]
     largest = sorted(set(view.labels), key=lambda code: (-view.labels.count(code), code))[:MOST_CLASSES]
 
     def paint(figure: Figure) -> None:
@@ -42,8 +42,9 @@ def _plot(ranking: Ranking, view: View, key: str) -> Plot:
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=3, frameon=False)
 
     place = ranks(ranking).get(view.source)
+    kinds = "groups" if view.groups else "classes"
     finding = (
-        f"{percent(view.between)} of the variance in these two dimensions lies between classes; they hold "
+        f"{percent(view.between)} of the variance in these two dimensions lies between {kinds}; they hold "
         f"{percent(view.explained)} of all variance of the features."
     )
     title = f"Features under {shorten(view.source, 50)}" + (f" (rank {place})" if place else "")
