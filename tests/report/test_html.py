@@ -225,7 +225,7 @@ def test_nothing_is_fetched_and_only_its_own_script_runs(ranking: Ranking, truth
     assert not {"link", "img", "iframe", "object", "image"} & {tag for tag, _ in found.tags}
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.S)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'\"" in html
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'\"" in html
     for _, attrs in found.tags:
         assert not [name for name in attrs if name.startswith("on")]
         for name in ("href", "src", "xlink:href", "style"):
@@ -256,7 +256,9 @@ def test_hostile_names_are_text_everywhere(make: SimpleNamespace, hostile: Ranki
     truth = replace(make.truth(*(make.confirmed(name, names[0], 0.5) for name in names)), target=hostile.target)
     html = ts.report([hostile, truth], out=tmp_path / "r.html").read_text()
     found = Page(html)
-    assert "img" not in {tag for tag, _ in found.tags}
+    pictures = [attrs for tag, attrs in found.tags if tag == "img"]
+    assert {(attrs["src"] or "")[:22] for attrs in pictures} == {"data:image/png;base64,"}
+    assert {*map(tuple, pictures)} == {("alt", "src", "width", "height", "class")}
     assert [tag for tag, _ in found.tags].count("script") == 1
     assert [tag for tag, _ in found.tags].count("style") == 1
     assert not [attrs for _, attrs in found.tags for name in attrs if name.startswith("on")]
