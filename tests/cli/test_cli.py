@@ -189,7 +189,9 @@ def test_layers_of_two_sources(picture_folder: Path, tiny_models: str, tmp_path:
 
 def test_listings() -> None:
     assert "package:minilm-l6" in run_here("sources").stdout
-    assert {row["scorer"] for row in json.loads(run_here("scorers", "--json").stdout)} >= {"logme", "h_score", "leep"}
+    scorers = json.loads(run_here("scorers", "--json").stdout)
+    assert {row["scorer"] for row in scorers} >= {"logme", "h_score", "leep", "ncti"}
+    assert all(row["meaning"].endswith(".") for row in scorers)
     converters = {row["converter"]: row for row in json.loads(run_here("converters", "--json").stdout)}
     assert converters["waveform->image"]["waveform->image?channels="].split(" | ")[:2] == ["repeat", "deltas"]
     assert "waveform->image?channels=: repeat | deltas" in run_here("converters").stdout

@@ -20,6 +20,7 @@ import transferscope as ts
 from transferscope.errors import ResultError
 from transferscope.report.html import LARGEST
 from transferscope.results import Evaluation, Ranking, Truth, save_result
+from transferscope.scorers import SCORERS
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -282,7 +283,19 @@ def test_large_studies_stay_below_two_megabytes(large_ranking: Ranking, tmp_path
 def test_scorers_of_plug_ins_are_shown_without_a_description(ranking: Ranking, tmp_path: Path) -> None:
     text = page(tmp_path, ranking).text
     assert "rank_distance Lower is better. This scorer is not installed here" in text
-    assert "logme Higher is better; range" in text
+    assert "logme How plausible the labels are if they depend linearly on the features" in text
+    assert "Higher is better; range any real number" in text
+
+
+def test_every_score_of_a_source_says_what_it_means_and_when_it_misleads(ranking: Ranking, tmp_path: Path) -> None:
+    found = page(tmp_path, ranking)
+    for name in ("logme", "h_score"):
+        spec = SCORERS[name]
+        rows = [row for row in found.rows if row[0].split() == [name]]
+        assert len(rows) == 3  # of the three sources that have a value
+        for row in rows:
+            assert row[2:4] == ["higher", spec.meaning]
+            assert row[4].startswith(spec.misleads[:-1])
 
 
 @pytest.mark.parametrize(
