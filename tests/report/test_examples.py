@@ -45,13 +45,14 @@ def test_every_sample_stands_beside_what_the_sources_are_given(shown: Ranking, t
     assert part.count('<details class="sample" open>') == 1
 
 
-def test_tiny_pictures_are_enlarged_by_whole_numbers(shown: Ranking, tmp_path: Path) -> None:
+def test_tiny_pictures_are_enlarged_alike(shown: Ranking, tmp_path: Path) -> None:
     assert shown.examples is not None
     data = base64.b64encode(b"any").decode()
     for width, height, shows in (
-        (2, 2, 'width="200" height="200" class="tiny"'),
-        (28, 14, 'width="196" height="98" class="tiny"'),
-        (160, 99, 'width="160" height="99">'),
+        (2, 2, 'width="160" height="160" class="tiny"'),
+        (28, 14, 'width="160" height="80" class="tiny"'),
+        (120, 60, 'width="160" height="80">'),
+        (1, 999, 'width="1" height="999">'),
         (300, 20, 'width="300" height="20">'),
     ):
         look = Look("", Picture(data, width, height, "webp"))
@@ -95,4 +96,4 @@ def test_a_pictures_data_cannot_leave_its_attribute(ranking: Ranking, make: Simp
         replace(ranking, examples=make.examples(*"ab", text=harm, picture=harm)), out=tmp_path / "r.html"
     ).read_text()
     assert html.count("<script") == 1
-    assert 'src="data:image/png;base64,&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;" width="200"' in html
+    assert 'src="data:image/png;base64,&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;" width="160"' in html

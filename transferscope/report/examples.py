@@ -9,7 +9,7 @@ from ..examples import Example, Look, Picture, Piece, Seen
 from ..results import Ranking
 from .formats import clean, listed, noun, percent, shorten
 
-SIDE = 200  # CSS pixels that the long side of a tiny picture is enlarged to at most, by a whole number
+SIDE = 160  # CSS pixels of the long side of a picture that is enlarged, so that all can be compared
 TINY = 100  # pixels: smaller ones keep their pixels' edges when they are enlarged
 HEIGHT = 50  # of an outline's drawing, from its middle
 WORDS = {  # of the mismatch ledger, for one sample
@@ -39,7 +39,7 @@ class Figure:
     caption: str
     alt: str
     picture: Picture | None
-    zoom: int  # CSS pixels of one of the picture's
+    size: tuple[int, int]  # of the picture, in CSS pixels
     is_tiny: bool
     outline: str  # path data
     pieces: tuple[Piece, ...]
@@ -88,11 +88,14 @@ def _figures(ranking: Ranking, example: Example, place: int, title: str) -> Iter
 
 def _figure(look: Look, title: str, alt: str, *, is_text: bool = False) -> Figure:
     caption = "; ".join([clean(look.size), *_lost(look)])
-    long_side = max(look.picture.width, look.picture.height, 1) if look.picture else 1
+    width, height = (look.picture.width, look.picture.height) if look.picture else (1, 1)
+    zoom = max(1.0, SIDE / max(width, height, 1))
+    size = max(1, round(zoom * width)), max(1, round(zoom * height))
     outline = "".join(f"M{x} {HEIGHT - peak / 2:g}v{peak or 1}" for x, peak in enumerate(look.outline))
     pieces = tuple(Piece(clean(piece.text), piece.state) for piece in look.pieces)
-    zoom = max(1, SIDE // long_side)
-    return Figure(title, caption, f"{alt}: {caption}", look.picture, zoom, long_side < TINY, outline, pieces, is_text)
+    return Figure(
+        title, caption, f"{alt}: {caption}", look.picture, size, max(width, height) < TINY, outline, pieces, is_text
+    )
 
 
 def _lost(look: Look) -> Iterator[str]:
