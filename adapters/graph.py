@@ -5,17 +5,19 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlencode
 
 from ..errors import AdapterError, CorruptSampleError, UnknownNameError
+from ..examples import Look
 from ..registry import Registry
 from ..results import Setting, Step
 from ..sources.source import Inputs, Source
 from ..targets.target import Target
+from .ledger import ledger, total_of
 
 Node = Literal["text", "image", "waveform", "tokens"]
 # the first argument is the source's own kind of InputSpec, the second a probe of samples, then options by name
@@ -42,6 +44,14 @@ class Measuring(Protocol):
 
     def lengths(self, samples: Sequence[Any]) -> Sequence[int]:
         """Positions along the time axis of each sample, once it is converted."""
+
+
+@runtime_checkable
+class Showing(Protocol):
+    """A last converter that can show a person what it gives to the source."""
+
+    def show(self, sample: Any, made: Inputs) -> Look:
+        """One sample as it came to this converter, and the batch of one that it made of it."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,24 @@ class Adapter:
         for converter in self.converters:
             batch = converter(batch, edits)
         return batch
+
+    def look(self, sample: Any) -> Look:
+        """One raw sample as the source is given it, with what the way there did to it.
+
+        Raises
+        ------
+        AdapterError
+            If the last converter has no ``show``.
+        """
+        edits: Counter[str] = Counter(samples=1)
+        batch: Any = [sample]
+        for converter in self.converters:
+            before, batch = batch, converter(batch, edits)
+        if not isinstance(converter, Showing):
+            raise AdapterError(f"{self.edges[-1].name} does not say how what it makes is shown.")
+        counts = {count.replace("_", " "): total_of(count, edits) for count in edits}
+        lost = tuple((loss.name, None if counts[loss.name] == "samples" else loss.share) for loss in ledger(edits))
+        return replace(converter.show(before[0], batch), lost=lost)
 
     def lengths(self, samples: Sequence[Any]) -> Sequence[int] | None:
         """How long each sample will be as model input; None where that is not known ahead."""

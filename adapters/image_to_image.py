@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..examples import Look
 from ..results import Setting
 from ..sources.source import ImageInput, Inputs
 from .graph import register_converter
+from .looking import small
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,6 +56,19 @@ class FitImage:
             row.copy_(pixels if pixels.ndim == 2 else pixels.permute(2, 0, 1))  # gray fills every channel
             row.div_(255).sub_(mean).div_(std)
         return {"pixel_values": values}
+
+    def show(self, sample: Image, made: Inputs) -> Look:
+        """The pixels before normalisation."""
+        from PIL import Image as Images
+
+        values = made["pixel_values"][0].numpy().transpose(1, 2, 0) * self.spec.std + self.spec.mean
+        pixels = np.round(255 * values.clip(0, 1)).astype(np.uint8)
+        height, width = self.spec.size
+        stretched = height != width and abs(sample.width / sample.height - width / height) > 0.05 * width / height
+        return Look(
+            f"{width} × {height} pixels{', stretched' if stretched else ''}",
+            picture=small(Images.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)),
+        )
 
     def _fit(self, image: Image, edits: Counter[str]) -> Image:
         """One picture at the source's channels and size."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..examples import Look
 from ..results import Setting
 from ..sources.source import Inputs, TokensInput
 from .bridge import ALIGN, Bridge
 from .graph import register_converter
+from .looking import gray, small
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,6 +64,13 @@ class EmbedPatches:
             edits["pixels_dropped"] += image.width * image.height - min(image.width, side) * min(image.height, side)
         values = torch.from_numpy(self.bridge(self._patches(samples)))
         return {"inputs_embeds": values, "attention_mask": torch.ones(values.shape[:2], dtype=torch.long)}
+
+    def show(self, sample: Image, made: Inputs) -> Look:
+        """The patches before the bridge, a gap between them."""
+        patches = self._patches([sample]).reshape(self.grid, self.grid, PATCH, PATCH)
+        apart = np.pad(patches, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
+        plane = apart.swapaxes(1, 2).reshape(self.grid * (PATCH + 1), -1)[:-1, :-1]
+        return Look(f"{self.grid**2} patches of {PATCH} × {PATCH} pixels", picture=small(gray(plane)))
 
     def _patches(self, samples: Sequence[Image]) -> np.ndarray:
         """Gray patches in 0..1, row by row, (n, patches, patch * patch)."""

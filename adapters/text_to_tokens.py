@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+from ..examples import Look, Piece, State
 from ..results import Setting
 from ..sources.source import Inputs, TokensInput
 from .graph import register_converter
+
+MOST_SHOWN, MOST_CUT = 60, 12  # tokens of a text that a person is shown, in the source's input and cut off from it
 
 
 @register_converter(
@@ -66,6 +70,28 @@ class Tokenize:
             min(len(ids), self.spec.max_length) for ids in self._ids([self.spec.prefix + text for text in samples])
         ]
 
+    def show(self, sample: str, made: Inputs) -> Look:
+        """The tokens by their own names; of many the first ones, then the first that are cut off."""
+        text = self.spec.prefix + sample
+        whole, kept = self._ids([text])[0], made["input_ids"][0].tolist()
+        n_cut = max(0, len(whole) - len(kept))
+        begin = next((i for i, (a, b) in enumerate(zip(whole, kept, strict=False)) if a != b), len(kept))
+        cut = range(begin, begin + n_cut) if n_cut else range(0)  # between the start and special tokens at the end
+        names = self.tokenizer.convert_ids_to_tokens(whole)
+        states = [self._state(token, place in cut) for place, token in enumerate(whole)]
+        pieces = [Piece(str(name), state) for name, state in zip(names, states, strict=True)]
+        n_words = len(text.split())
+        size = f"{len(kept)} of {len(whole)} tokens" if n_cut else f"{len(whole)} tokens"
+        each = f", {(len(whole) - self.n_special) / n_words:.1f} a word" if n_words else ""
+        return Look(f"{size}{each}", pieces=tuple(_few(pieces)))
+
+    def _state(self, token: int, is_cut: bool) -> State:
+        if is_cut:
+            return "cut"
+        if self._unknown([token]):
+            return "unknown"
+        return "special" if token in self.tokenizer.all_special_ids else "known"
+
     def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
         made = self.tokenizer(texts, return_attention_mask=False, verbose=False, **options)
         return [list(ids) for ids in made["input_ids"]]
@@ -84,3 +110,13 @@ class Tokenize:
             if known is not None:
                 return int(known)
         return 0
+
+
+def _few(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """The first of what is kept, and of what is cut; how many more there are is counted."""
+    for is_cut, group in groupby(pieces, lambda piece: piece.state == "cut"):
+        own = list(group)
+        most = MOST_CUT if is_cut else MOST_SHOWN
+        yield from own[:most]
+        if len(own) > most:
+            yield Piece(f"{len(own) - most} more{' cut off' if is_cut else ''}", "more")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..examples import Look
 from ..results import Setting
 from ..sources.source import Inputs, TokensInput
 from ..targets.target import Waveform
 from .bridge import ALIGN, Bridge
 from .graph import register_converter
+from .looking import gray, small
 from .mel import HOP, LOWEST, N_FFT, RATE, TOP_DB, WINDOW, mel_levels, mel_power
 from .waveform_to_waveform import cut, mono_at
 
@@ -72,6 +74,14 @@ class EmbedFrames:
         mask = torch.arange(levels.shape[1]) < torch.tensor(counts)[:, None]
         values = torch.from_numpy(self.bridge(levels)) * mask[..., None]
         return {"inputs_embeds": values, "attention_mask": mask.long()}
+
+    def show(self, sample: Waveform, made: Inputs) -> Look:
+        """The levels before the bridge, low bands at the bottom, a gap between tokens."""
+        levels = self._tokens([sample], Counter())[0][0].reshape(-1, STACKED, N_MELS)
+        apart = np.pad(levels, ((0, 0), (0, 1), (0, 0)), constant_values=0.5)
+        plane = apart.reshape(-1, N_MELS)[:-1].T[::-1]
+        milliseconds = 1000 * STRIDE // RATE
+        return Look(f"{len(levels)} tokens of {milliseconds} ms, {N_MELS} mel bands", picture=small(gray(plane)))
 
     def _tokens(self, samples: Sequence[Waveform], edits: Counter[str]) -> tuple[np.ndarray, list[int]]:
         """Levels of each token, (n, tokens, steps * bands), and how many tokens each sound has."""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..examples import Look
 from ..results import Setting
 from ..sources.source import Inputs, WaveformInput
 from ..targets.target import Waveform
 from .graph import register_converter
+from .looking import LONG_SIDE, gray, look_of_sound, small
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +57,19 @@ class FitWaveform:
             mask[i, : max(len(wave), shortest)] = 1
             edits["padded"] += len(wave) < shortest
         return {"input_values": values, "attention_mask": mask}
+
+    def show(self, sample: Waveform, made: Inputs) -> Look:
+        """The outline of the sound, or the spectrogram that the extractor made, time along its longer side."""
+        values = next(tensor for tensor in made.values() if tensor.is_floating_point())[0].numpy()
+        while values.ndim > 2:  # several views of one sound: the first
+            values = values[0]
+        if values.ndim == 1:
+            return look_of_sound(values, self.spec.sample_rate)
+        plane = values if values.shape[0] <= values.shape[1] else values.T
+        n_bands, n_frames = plane.shape
+        levels = gray((plane[::-1] - plane.min()) / max(float(np.ptp(plane)), 1e-12))
+        fitted = levels.resize((min(n_frames, LONG_SIDE), min(n_bands, LONG_SIDE)))  # half a minute is a thread else
+        return Look(f"spectrogram of {n_frames} frames, {n_bands} bands", picture=small(fitted))
 
     def _padding(self) -> str | bool:
         """The extractor's own padding (Whisper's is to its full length), or else to the longest of the batch."""

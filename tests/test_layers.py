@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOUNDATION = {
     "advices", "agreements", "choices", "errors", "registry", "results", "storage", "wheels", "progress",
-    "callable_room", "spending", "stamp", "tasks", "trust", "views",
+    "callable_room", "examples", "spending", "stamp", "tasks", "trust", "views",
 }  # fmt: skip
 MAY_IMPORT = {
     "targets": set(),

@@ -15,6 +15,7 @@ from .advices import Advice
 from .agreements import Agreement, Comparison, OrderScore
 from .choices import Alignment, Effect, Selection, TwinGap
 from .errors import ResultError
+from .examples import Examples
 from .spending import Cost, Excluded, Race, TrainingRace
 from .stamp import Stamp
 from .storage import write_atomically
@@ -224,6 +225,7 @@ class Ranking(_Saved):
     excluded: tuple[Excluded, ...] = ()
     race: Race | None = None
     views: tuple[View, ...] = ()  # of the best and the worst source
+    examples: Examples | None = None  # None: not asked for
     kind: Literal["ranking"] = "ranking"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT

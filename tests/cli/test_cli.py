@@ -84,6 +84,12 @@ def test_the_whole_road(picture_folder: Path, tiny_models: str, tmp_path: Path) 
     assert load_result(tmp_path / "r.json").stamp.command.startswith("transferscope rank --target imagefolder:")
 
 
+def test_examples_stay_out_where_that_is_asked(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
+    words = ("rank", "-t", f"imagefolder:{picture_folder}", "-s", "python:tiny_models:edges", "--no-twins", "--json")
+    assert len(json.loads(run_here(*words, cwd=tmp_path).stdout)["examples"]["examples"]) == 3
+    assert json.loads(run_here(*words, "--no-examples", cwd=tmp_path).stdout)["examples"] is None
+
+
 def test_a_race_within_a_budget(picture_folder: Path, tiny_models: str, tmp_path: Path) -> None:
     target, names = f"imagefolder:{picture_folder}", ["python:tiny_models:edges", "python:tiny_models:deep"]
     done = run_here("rank", "-t", target, "-s", names[0], "-s", names[1], "--out", "r.json", cwd=tmp_path)
@@ -189,7 +195,9 @@ def test_layers_of_two_sources(picture_folder: Path, tiny_models: str, tmp_path:
 
 def test_listings() -> None:
     assert "package:minilm-l6" in run_here("sources").stdout
-    assert {row["scorer"] for row in json.loads(run_here("scorers", "--json").stdout)} >= {"logme", "h_score", "leep"}
+    scorers = json.loads(run_here("scorers", "--json").stdout)
+    assert {row["scorer"] for row in scorers} >= {"logme", "h_score", "leep", "ncti"}
+    assert all(row["meaning"].endswith(".") for row in scorers)
     converters = {row["converter"]: row for row in json.loads(run_here("converters", "--json").stdout)}
     assert converters["waveform->image"]["waveform->image?channels="].split(" | ")[:2] == ["repeat", "deltas"]
     assert "waveform->image?channels=: repeat | deltas" in run_here("converters").stdout

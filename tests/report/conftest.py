@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from transferscope.agreements import Estimate
+from transferscope.examples import Example, Examples, Look, Picture, Piece, Seen
 from transferscope.results import (
     Agreement,
     Candidate,
@@ -185,6 +186,29 @@ def make_agreement(scorer: str, tau: float | None, strategy: str = "linear_probe
 A, B, C = "timm:resnet18.a1_in1k", "hf:./my-local-vit", "package:mobilenet-v2?size=64"
 
 
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGP4z8DAwAAABQEBABzKickAAAAASUVORK5CYII="
+
+
+def make_examples(*sources: str, text: str = "naïve 🙂", picture: str = DOT) -> Examples:
+    """Three samples, each source with another kind of input, and one that cannot be shown."""
+    looks = (
+        Look(f"2 × 2 pixels{text}", Picture(picture, 2, 2, "png"), lost=(("pixels cropped", 0.25), ("resized", None))),
+        Look("1.00 s at 16 kHz", outline=(0, 3, 100, 40) * 40),
+        Look(
+            "4 of 6 tokens", lost=(("tokens unknown", 0.5),),
+            pieces=(Piece("[CLS]", "special"), Piece(text), Piece("[UNK]", "unknown"), Piece(text, "cut"),
+                    Piece("7 more cut off", "more"), Piece("[SEP]", "special")),
+        ),
+    )  # fmt: skip
+    original = Look("3 words, 20 letters", pieces=(Piece(text), Piece("90 more letters", "more")))
+    named = ("class cat", "class dog", f"class {text}")
+    seen = [Seen((name,), (looks[k % 3],) * 3) for k, name in enumerate(sources[:-1])]
+    return Examples(
+        tuple(Example(12 + k, named[k], look) for k, look in enumerate((looks[0], looks[1], original))),
+        (*seen, Seen(sources[-1:], reason=f"no font has its letters {text}")), n_more=3,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def ranking() -> Ranking:
     """Two tied leaders, one behind, one that could not be scored, twins, the raw input, failures, skipped samples."""
@@ -256,6 +280,7 @@ def make() -> SimpleNamespace:
         target=make_target,
         truth=make_truth,
         confirmed=make_confirmed,
+        examples=make_examples,
         agreement=make_agreement,
         sources=(A, B, C),
     )
@@ -273,5 +298,6 @@ def hostile() -> Ranking:
         ranking,
         candidates=tuple(replace(c, path=steps, edits={HOSTILE[0]: 3.0, "samples": 5.0}) for c in ranking.candidates),
         warnings=HOSTILE,
+        examples=make_examples(*HOSTILE, text="".join(HOSTILE)),
         stamp=replace(ranking.stamp, command=HOSTILE[1], versions={HOSTILE[0]: HOSTILE[2]}),
     )

@@ -50,10 +50,10 @@ def violations(tab: Any, axe: str) -> list[str]:
     return tab.evaluate(ASK)
 
 
-@pytest.mark.parametrize("study", ["demo", "plain", "hostile", "large", "changes"])
+@pytest.mark.parametrize("study", ["demo", "plain", "examples", "hostile", "large", "changes"])
 def test_axe_finds_nothing(
     open_page: Callable[..., Any], axe: str, study: str, ranking: Ranking, truth: Truth, evaluation: Evaluation,
-    large_ranking: Ranking, hostile: Ranking, tmp_path: Path,
+    large_ranking: Ranking, hostile: Ranking, make: SimpleNamespace, tmp_path: Path,
 ) -> None:  # fmt: skip
     """On a phone and on a desk, light and dark."""
     path = tmp_path / "r.html"
@@ -62,7 +62,7 @@ def test_axe_finds_nothing(
     else:
         results: dict[str, list[Any]] = {
             "demo": sorted(DEMO.glob("*.json")), "plain": [ranking, truth, evaluation], "hostile": [hostile],
-            "large": [large_ranking],
+            "large": [large_ranking], "examples": [replace(ranking, examples=make.examples(*"abcde"))],
         }  # fmt: skip
         ts.report(results[study], out=path)
     for width, scheme in itertools.product((390, 1280), ("light", "dark")):
@@ -97,7 +97,9 @@ def test_three_hundred_candidates_on_twenty_targets(
         )
         for k in range(300)
     ]
-    one = make.ranking(entrants)
+    one = make.ranking(
+        entrants, examples=make.examples(*(entrant.name for entrant in entrants[:9]), text="word " * 800)
+    )
     many = [replace(one, target=make.target(f"imagefolder:photos/{k}", content_sha256=f"{k:064}")) for k in range(20)]
     started = time.perf_counter()
     path = ts.report(many, out=tmp_path / "r.html")

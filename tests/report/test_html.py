@@ -20,6 +20,7 @@ import transferscope as ts
 from transferscope.errors import ResultError
 from transferscope.report.html import LARGEST
 from transferscope.results import Evaluation, Ranking, Truth, save_result
+from transferscope.scorers import SCORERS
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -225,7 +226,7 @@ def test_nothing_is_fetched_and_only_its_own_script_runs(ranking: Ranking, truth
     assert not {"link", "img", "iframe", "object", "image"} & {tag for tag, _ in found.tags}
     (script,) = re.findall(r"<script>(.*?)</script>", html, re.S)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'\"" in html
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'\"" in html
     for _, attrs in found.tags:
         assert not [name for name in attrs if name.startswith("on")]
         for name in ("href", "src", "xlink:href", "style"):
@@ -256,7 +257,9 @@ def test_hostile_names_are_text_everywhere(make: SimpleNamespace, hostile: Ranki
     truth = replace(make.truth(*(make.confirmed(name, names[0], 0.5) for name in names)), target=hostile.target)
     html = ts.report([hostile, truth], out=tmp_path / "r.html").read_text()
     found = Page(html)
-    assert "img" not in {tag for tag, _ in found.tags}
+    pictures = [attrs for tag, attrs in found.tags if tag == "img"]
+    assert {(attrs["src"] or "")[:22] for attrs in pictures} == {"data:image/png;base64,"}
+    assert {*map(tuple, pictures)} == {("alt", "src", "width", "height", "class")}
     assert [tag for tag, _ in found.tags].count("script") == 1
     assert [tag for tag, _ in found.tags].count("style") == 1
     assert not [attrs for _, attrs in found.tags for name in attrs if name.startswith("on")]
@@ -280,7 +283,19 @@ def test_large_studies_stay_below_two_megabytes(large_ranking: Ranking, tmp_path
 def test_scorers_of_plug_ins_are_shown_without_a_description(ranking: Ranking, tmp_path: Path) -> None:
     text = page(tmp_path, ranking).text
     assert "rank_distance Lower is better. This scorer is not installed here" in text
-    assert "logme Higher is better; range" in text
+    assert "logme How plausible the labels are if they depend linearly on the features" in text
+    assert "Higher is better; range any real number" in text
+
+
+def test_every_score_of_a_source_says_what_it_means_and_when_it_misleads(ranking: Ranking, tmp_path: Path) -> None:
+    found = page(tmp_path, ranking)
+    for name in ("logme", "h_score"):
+        spec = SCORERS[name]
+        rows = [row for row in found.rows if row[0].split() == [name]]
+        assert len(rows) == 3  # of the three sources that have a value
+        for row in rows:
+            assert row[2:4] == ["higher", spec.meaning]
+            assert row[4].startswith(spec.misleads[:-1])
 
 
 @pytest.mark.parametrize(

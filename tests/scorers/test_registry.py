@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 
 import pytest
 
@@ -31,6 +32,12 @@ def test_every_entry_says_what_a_reader_needs(spec: ScorerSpec) -> None:
     for text in (spec.range, spec.cost, spec.reference, spec.misleads):
         assert text == text.strip()
         assert len(text) > 3
+    assert spec.meaning.endswith(".")
+    assert not re.search(r"\. [A-Z]", spec.meaning)  # one sentence
+    assert 40 < len(spec.meaning) < 200
+    assert spec.meaning != " ".join((inspect.getdoc(spec.fn) or "").partition("\n\n")[0].split())
+    for jargon in ("posterior", "covariance", "Gaussian", "log-likelihood", "entropy", "logit", "nuclear", "eigen"):
+        assert jargon not in spec.meaning
     assert any(year in spec.reference for year in map(str, range(1900, 2100)))
     parameters = list(inspect.signature(spec.fn).parameters.values())
     assert tuple(parameter.name for parameter in parameters[: len(spec.needs)]) == spec.needs
@@ -71,11 +78,17 @@ def test_registering(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @register_scorer("mine", range="0 to 1", cost="N", comparable_across_widths=True, misleads="", reference="")
     def mine(features, labels) -> float:
+        """Half right,
+        whatever it is given.
+
+        Always.
+        """
         return 0.5
 
     assert SCORERS["mine"].fn is mine
     assert SCORERS["mine"].tasks == ("classification",)
     assert SCORERS["mine"].higher_is_better
+    assert SCORERS["mine"].meaning == "Half right, whatever it is given."
     assert SCORERS["mine"].caveats(None) == ()  # type: ignore[arg-type]
     again = register_scorer("mine", range="", cost="", comparable_across_widths=True, misleads="", reference="")
     with pytest.raises(TransferScopeError, match="scorer 'mine' is already registered by .*; choose another name"):

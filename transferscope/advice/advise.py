@@ -73,14 +73,14 @@ def advise(
         If there is nothing to train: only the raw input, or no source at all.
     """
     started = time.perf_counter()
-    chosen = _choose(ranking, top, sources)
-    device = pick_device(device)
-    extractor = Extractor(cache or FeatureCache.default(), device, batch_size)
     if ranking.target.task != "classification":
         raise TransferScopeError(
             f"advice is calibrated on targets of classes, and {ranking.target.name} is one of {ranking.target.task}; "
             "train both ways with transferscope confirm: the probe takes seconds."
         )
+    chosen = _choose(ranking, top, sources)
+    device = pick_device(device)
+    extractor = Extractor(cache or FeatureCache.default(), device, batch_size)
     data, split = same_data(ranking, target)
     found: list[Advice] = []
     failures: list[Failure] = []

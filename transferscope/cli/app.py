@@ -60,7 +60,7 @@ def converters(as_json: JsonOption = False) -> None:
 
 @app.command()
 def scorers(as_json: JsonOption = False) -> None:
-    """List every scorer: direction, range, needs, when it misleads, paper."""
+    """List every scorer: what it means, direction, range, needs, when it misleads, paper."""
     from .listings import list_scorers
 
     _entries(list_scorers(), as_json)

@@ -54,12 +54,13 @@ def list_converters() -> list[dict[str, Any]]:
 
 def list_scorers() -> list[dict[str, Any]]:
     """One row per registered scorer, and per combination of several over all sources."""
-    from ..scorers.combine import COMBINATIONS
+    from ..scorers.combine import COMBINATIONS, MEANING
     from ..scorers.registry import SCORERS
 
     return [
         {
             "scorer": spec.name,
+            "meaning": spec.meaning,
             "better": "higher" if spec.higher_is_better else "lower",
             "range": spec.range,
             "needs": ", ".join(spec.needs),
@@ -73,6 +74,7 @@ def list_scorers() -> list[dict[str, Any]]:
     ] + [
         {
             "scorer": name,
+            "meaning": MEANING,
             "better": "higher",
             "needs": f"{', '.join(combination.parts)} of all ranked sources",
             "misleads": combination.misleads,

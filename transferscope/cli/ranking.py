@@ -47,6 +47,9 @@ def rank(
     budget: Annotated[
         str | None, typer.Option(help="What features may cost: 10m, 5000 samples, 2e15 flops; go on later.")
     ] = None,
+    examples: Annotated[
+        bool, typer.Option(help="Keep 3 training samples in the result, as they are and as each source gets them.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Predict what it would cost, and stop.")] = False,
     max_params: Annotated[str | None, typer.Option(help="At most so many parameters: 25M.")] = None,
     max_latency: Annotated[str | None, typer.Option(help="At most so long for one sample here: 20ms.")] = None,
@@ -93,7 +96,7 @@ def rank(
         ranking = rank_sources(
             target, source, scorers=scorer, rank_by=rank_by, layers=layers or "all", pooling=pooling or "mean",
             adapters=adapter or (), twins=twins, race=race, budget=budget, constraints=constraints,
-            store=False if no_store else store, source_accuracy=_accuracies(source_accuracy or []),
+            examples=examples, store=False if no_store else store, source_accuracy=_accuracies(source_accuracy or []),
             source_data=source_pairs(source_data or []), max_samples=max_samples, seed=seed, device=device,
             batch_size=batch_size, precision=precision, strict=strict, trust_remote_code=trust_remote_code,
             progress=progress, command=command_line(),

@@ -20,6 +20,7 @@ from .budget import Budget
 from .candidates import Plan, Scored, adapter_of, layers_of, score_source
 from .constraints import Constraints, refusal
 from .cost import measure_cost
+from .examples import Gallery
 from .health import check_candidates, check_target
 from .paired import chance_of, scored
 from .race import LEVEL, losers
@@ -47,6 +48,7 @@ class Field:
     budget: Budget | None
     trust_remote_code: bool
     measures_costs: bool
+    gallery: Gallery | None = None
     found: dict[str, Scored] = field(default_factory=dict)  # the newest of each source, dropped ones among them
     n_rows: dict[str, int] = field(default_factory=dict)  # training rows that each was scored on
     cards: dict[str, SourceCard] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Field:
         if self.budget:
             flops = new.n_computed * (new.features.flops or 0.0)
             self.budget.spend(seconds=time.perf_counter() - started, samples=new.n_computed, flops=flops)
+        if self.gallery and not quick and new.best.control is None:
+            self.gallery.add(next(made for made in entrant.adapters.values() if made.path == new.best.path))
         self.found[spec] = new
         self.n_rows[spec] = self._n_rows(n_parts)
         self.cards[spec] = replace(entrant.source.card, flops=new.features.flops)

@@ -26,6 +26,7 @@ from .candidates import Plan, sort_key
 from .compare import measure_discrepancy, measure_similarity
 from .constraints import Constraints
 from .effects import measure_alignments, measure_effects, measure_twins
+from .examples import Gallery
 from .field import Field
 from .judge import CONSENSUS, Judgement, Past, fronted, judge, place
 from .race import train_parts
@@ -52,6 +53,7 @@ def rank(
     budget: str | Budget | None = None,
     constraints: Constraints | None = None,
     costs: bool = True,
+    examples: bool = True,
     store: Store | str | Path | Literal[False] | None = None,
     source_accuracy: Mapping[str, float] | None = None,
     source_data: Mapping[str, str | Target] | None = None,
@@ -105,6 +107,9 @@ def rank(
         Sources that break one are not ranked, and listed with the reason.
     costs : bool, default=True
         Measure each source's latency and throughput, and estimate what fine-tuning it takes.
+    examples : bool, default=True
+        Keep three training samples in the result, as they are and as each source is given them, for the report. They
+        are the target's own pictures, outlines of sounds, or texts: where nobody else may see them, take False.
     store : Store, path, URL, False or None
         The history: read for the consensus and the prior, and what is found is recorded there. None is the default
         store, False neither reads nor writes any.
@@ -157,7 +162,8 @@ def rank(
         where, device, batch_size, asked.poolings, strict, progress, pick_precision(precision, device)
     )
     plan = Plan(target, split, train_parts(target, split), single, rank_by, asked, extractor, seed)
-    field = Field(plan, constraints or Constraints(), spending, trust_remote_code, costs)
+    gallery = Gallery(target, split.train, seed) if examples else None
+    field = Field(plan, constraints or Constraints(), spending, trust_remote_code, costs, gallery)
     race = len(specs) >= RACE_FROM if race is None else race
     raw = RAW_OF_MODALITY[target.modality]
     admitted = [spec for spec in field.admit(specs) if spec != raw]
@@ -219,6 +225,9 @@ def _assembled(
         excluded=tuple(field.excluded),
         race=field.race,
         views=measure_views([one.source for one in judged.standings], field.matrices(), *field.groups()),
+        examples=field.gallery.record({one.source: field.found[one.source].best.path for one in judged.standings})
+        if field.gallery
+        else None,
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 
 from ..results import Candidate, Ranking
-from ..scorers.combine import COMBINATIONS
+from ..scorers.combine import COMBINATIONS, MEANING
 from ..scorers.registry import SCORERS
 from .canvas import Plot
 from .choices import how, source_note
@@ -65,7 +64,7 @@ def _scores(ranking: Ranking, best: Candidate) -> Table:
         Column("Score", is_name=True),
         Column("Value", "± standard error", numeric=True),
         Column("Better"),
-        Column("What it is", is_text=True),
+        Column("What it means", is_text=True),
         Column("When it misleads", is_text=True),
     ]
     rows = []
@@ -84,10 +83,9 @@ def meanings(name: str) -> tuple[str, str]:
     """What a scorer measures and when it misleads, from the registry; empty for one that is not installed here."""
     if name in SCORERS:
         spec = SCORERS[name]
-        first = (inspect.getdoc(spec.fn) or "").partition("\n\n")[0]
-        return sentence(" ".join(first.split())), sentence(spec.misleads)
+        return sentence(spec.meaning), sentence(spec.misleads)
     if name in COMBINATIONS:
-        return "A sum of other scores, each brought to 0 to 1 over all sources.", sentence(COMBINATIONS[name].misleads)
+        return MEANING, sentence(COMBINATIONS[name].misleads)
     return "Not installed here, so its description is not known.", ""
 
 

@@ -97,7 +97,7 @@ def explain(name: str, rankings: Iterable[Ranking]) -> Entry:
     if name in SCORERS:
         spec = SCORERS[name]
         better = "Higher" if spec.higher_is_better else "Lower"
-        text = f"{better} is better; range {spec.range}. {_sentence(spec.misleads)}"
+        text = f"{_sentence(spec.meaning)} {better} is better; range {spec.range}. {_sentence(spec.misleads)}"
         if not spec.comparable_across_widths:
             text += " Not comparable across feature widths."
         return Entry(name, text, spec.reference)

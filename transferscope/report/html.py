@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from .advice import advice_plot
 from .answer import Answer, answer
 from .canvas import Plot
 from .details import Detail, details
+from .examples import Sample, sample_notes, samples
 from .formats import arrows, clean, count, duration, listed, noun, shorten, written_edits
 from .glossary import entries
 from .orders import order_notes
@@ -51,6 +53,9 @@ WAYS_TO_SHRINK = (  # what is widest goes first when a report is larger; picture
 )
 
 
+Drawn = Plot | Sample
+
+
 @dataclass(frozen=True)
 class Road:
     """An adapter path and the sources that take it."""
@@ -80,6 +85,8 @@ class Section:
     trust: tuple[tuple[str, Table], ...]
     layers: Table | None
     plots: tuple[Plot, ...]
+    samples: tuple[Sample, ...]
+    sample_notes: tuple[str, ...]
     roads: tuple[Road, ...]
     confirmed: Table | None
     agreement: Table | None
@@ -87,9 +94,10 @@ class Section:
     cards: Table | None
     stamps: tuple[tuple[str, Stamp], ...]
 
-    def pictures(self) -> list[Plot]:
-        """All pictures, those that say most first."""
-        return [*self.plots, *(detail.curve for detail in self.details if detail.curve)]
+    def pictures(self, with_curves: bool) -> list[Drawn]:
+        """All pictures and samples, those that say most first."""
+        curves = [detail.curve for detail in self.details if detail.curve and with_curves]
+        return [*self.plots[:1], *self.samples[:1], *self.plots[1:], *self.samples[1:], *curves]
 
 
 def page(studies: list[Study], evaluations: list[Evaluation]) -> str:
@@ -99,7 +107,7 @@ def page(studies: list[Study], evaluations: list[Evaluation]) -> str:
     with_layers = n_layers <= MOST_LAYER_ROWS
     sections = [_section(f"t{place}", study, level, with_layers) for place, study in enumerate(studies, 1)]
     fill = _template(studies, evaluations, sections)
-    none: frozenset[Plot] = frozenset()
+    none: frozenset[Drawn] = frozenset()
     for left_out in WAYS_TO_SHRINK:
         text = fill(left_out, none)
         if (size := len(text.encode())) <= LARGEST:
@@ -108,18 +116,26 @@ def page(studies: list[Study], evaluations: list[Evaluation]) -> str:
     return fill(left_out, drawn) if drawn else text
 
 
-def _that_fit(sections: list[Section], room: int, with_curves: bool) -> frozenset[Plot]:
+def _that_fit(sections: list[Section], room: int, with_curves: bool) -> frozenset[Drawn]:
     """Pictures for which there is room, the first of every target before the second of any."""
-    drawn = set()
-    columns = [section.pictures() if with_curves else list(section.plots) for section in sections]
-    for plot in (plot for row in zip_longest(*columns) for plot in row if plot):
-        room -= len(plot.svg.encode()) + len(escape(plot.title + plot.caption).encode()) + FRAME
+    drawn = set[Drawn]()
+    columns = [section.pictures(with_curves) for section in sections]
+    for one in (one for row in zip_longest(*columns) for one in row if one):
+        room -= _weight(one) + FRAME
         if room < 0:
             break
-        drawn.add(plot)
+        drawn.add(one)
     return frozenset(drawn)
 
 
+def _weight(one: Drawn) -> int:
+    """Bytes."""
+    if isinstance(one, Plot):
+        return len(one.svg.encode()) + len(escape(one.title + one.caption).encode())
+    return len(environment().get_template("examples.html").module.sample(one).encode())  # type: ignore[attr-defined]
+
+
+@cache
 def environment() -> Environment:
     """Templates that escape whatever they are given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -144,7 +160,7 @@ def _hash(script: str) -> str:
 
 def _template(
     studies: list[Study], evaluations: list[Evaluation], sections: list[Section]
-) -> Callable[[frozenset[str], frozenset[Plot]], str]:
+) -> Callable[[frozenset[str], frozenset[Drawn]], str]:
     """The page as a function of the parts to leave out and the pictures to show."""
     template = environment().get_template("report.html")
     shown = {row for study in studies for row in study.agreements}
@@ -188,6 +204,8 @@ def _section(key: str, study: Study, level: float, with_layers: bool) -> Section
         trust=trust_tables(ranking) if ranking else (),
         layers=layer_table(ranking) if ranking and with_layers and _has_layers(ranking) else None,
         plots=tuple(_plots(key, study, verdict)),
+        samples=samples(ranking) if ranking else (),
+        sample_notes=tuple(sample_notes(ranking)) if ranking else (),
         roads=tuple(_roads(ranking)) if ranking else (),
         confirmed=confirmation_table(study) if study.confirmed else None,
         agreement=_agreement(study.agreements, ranking.rank_by if ranking else None, level, with_target=False),

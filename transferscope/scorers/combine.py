@@ -30,6 +30,7 @@ class Combination:
 
 
 DEPENDS = "It depends on which sources are compared: adding one can reorder the others. With few, it is nearly ranks."
+MEANING = "A sum of other scores, each brought to 0 to 1 over all sources."
 COMBINATIONS: Mapping[str, Combination] = {
     "ncti": Combination(
         {"ncti_seli": 1, "ncti_ncc": 1, "ncti_vc": -1},

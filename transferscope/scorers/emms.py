@@ -28,6 +28,10 @@ def _saturated(moments: Moments, value: float) -> str | None:
     range="at most 0; about -1 where nothing is explained",
     cost="one Gram matrix and one eigendecomposition: N D^2 + D^3; N D times the widths of all embeddings",
     comparable_across_widths=False,
+    meaning=(
+        "How well a linear fit to the features reproduces vectors that other models made of the labels; 0 would be "
+        "perfect."
+    ),
     misleads="Nothing is left out: more features always fit better, and as many as samples fit anything.",
     reference="Meng et al., NeurIPS 2023",
     saturated=_saturated,

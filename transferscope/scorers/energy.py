@@ -24,6 +24,10 @@ def _per_sample(source_logits: Any) -> Array:
     range="any real number",
     cost="N times source classes",
     comparable_across_widths=False,
+    meaning=(
+        "How strongly the source's own classifier responds to the samples on average, whichever of its classes it "
+        "names."
+    ),
     misleads="It never sees the labels, and the scale and offset of a head's logits differ between sources.",
     reference="Gholami et al., ICCV 2023 (ETran); Liu, Wang, Owens and Li, NeurIPS 2020",
     per_sample=_per_sample,

@@ -46,6 +46,9 @@ def _left_out(blocks: Blocks) -> Array:
     range="-K (K - 1) to 0",
     cost="sums and squares by class: N D + K^2 D",
     comparable_across_widths=False,
+    meaning=(
+        "How little the classes overlap if each is taken for a bell-shaped cloud of features; 0 means that none do."
+    ),
     misleads=MISLEADS,
     reference=REFERENCE,
     saturated=_saturated,
@@ -104,6 +107,10 @@ def gbc(
     range="-K (K - 1) to 0",
     cost="one Gram matrix, one eigendecomposition, and 64 N D",
     comparable_across_widths=True,
+    meaning=(
+        "How little the classes overlap, taken for bell-shaped clouds, in the 64 directions in which the features "
+        "vary most; 0 means that none do."
+    ),
     misleads="Variances below 1e-4 count as 1e-4, so it depends on the features' scale; what the leading components "
     "leave out does not count.",
     reference=REFERENCE,

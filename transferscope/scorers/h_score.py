@@ -59,6 +59,10 @@ def _left_out(blocks: Blocks) -> Array:
     range="0 to min(K - 1, rank)",
     cost="one Gram matrix and one eigendecomposition: N D^2 + D^3",
     comparable_across_widths=False,
+    meaning=(
+        "How much of the features' variation lies between the classes' averages, added up over the directions that "
+        "set them apart."
+    ),
     misleads="With as many features as samples it is K - 1 for any labels, noise included.",
     reference="Bao et al., ICIP 2019",
     caveats=_caveats,

@@ -62,6 +62,10 @@ def _left_out(blocks: Blocks) -> Array:
     range="0 to (K - 1) N / (N - 1)",
     cost="one Gram matrix and one eigendecomposition: N D^2 + D^3",
     comparable_across_widths=False,
+    meaning=(
+        "How much of the features' variation lies between the classes' averages, that variation being smoothed "
+        "first, the more so the fewer samples there are."
+    ),
     misleads="The fewer samples per feature, the stronger the shrinkage, which lowers it: neither compare widths nor "
     "sample sizes.",
     reference="Ibrahim, Ponomareva and Mazumder, ECML PKDD 2022; Ledoit and Wolf, J. Multivariate Analysis 2004",

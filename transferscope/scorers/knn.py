@@ -47,6 +47,10 @@ def _per_sample(features: Any, labels: Any, *, task: Task | None = None) -> Arra
     cost="N^2 D, in blocks",
     is_accuracy=True,
     comparable_across_widths=True,
+    meaning=(
+        "The share of samples whose nearest neighbours in the features vote for the right class; for numbers, how "
+        "closely the neighbours' averages follow them."
+    ),
     misleads="It follows the directions of largest variance, useful or not; rare classes are outvoted.",
     reference="Cover and Hart, IEEE Transactions on Information Theory 1967; Bolya et al., NeurIPS 2021 (transfer)",
     caveats=_caveats,

@@ -47,6 +47,10 @@ def _per_sample(features: Any, labels: Any, *, moments: Moments | None = None) -
     range="0 to 1",
     cost="one Gram matrix, one Cholesky factor, and N D K",
     comparable_across_widths=False,
+    meaning=(
+        "How sure a simple classifier with straight borders between the classes is of the right class, on average "
+        "over the samples it was fitted to."
+    ),
     misleads="It is fitted to the samples it is measured on: near or below as many samples as features it is 1 for "
     "every source. It depends on the features' scale.",
     reference="Gholami, Akbari, Wang, Kamranian and Zhang, ICCV 2023 (ETran); Shao et al., ECCV 2022 (shrinkage)",

@@ -94,6 +94,10 @@ def class_products(moments: Moments, hat: Hat) -> Array:
     cost="one Gram matrix, one eigendecomposition, and N D (D + K)",
     is_accuracy=True,
     comparable_across_widths=True,
+    meaning=(
+        "The share of samples that a simple classifier with straight borders gets right when each is left out of "
+        "its fitting in turn."
+    ),
     misleads="It is an accuracy on samples like these: where they come in groups, or repeat, it promises too much.",
     reference="Friedman, Journal of the American Statistical Association 1989 (regularised, left out in closed form)",
     caveats=_caveats,

@@ -28,6 +28,10 @@ def _saturated(moments: Moments, value: float) -> str | None:
     range="minus infinity to 0",
     cost="one Gram matrix and one eigendecomposition: N D^2 + D^3",
     comparable_across_widths=False,
+    meaning=(
+        "How far a linear fit to the features is from the labels: its mean squared error with a minus, so that 0 "
+        "would be perfect."
+    ),
     misleads="Nothing is left out: more features always fit better, and as many as samples fit anything.",
     reference="Gholami et al., ICCV 2023 (ETran)",
     saturated=_saturated,

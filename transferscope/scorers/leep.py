@@ -33,6 +33,10 @@ def _per_sample(source_probs: Any, labels: Any) -> Array:
     range="minus infinity to 0",
     cost="N times source classes, twice",
     comparable_across_widths=True,
+    meaning=(
+        "How well your labels can be guessed from the source's own class predictions, by how often each of its "
+        "classes goes with each of yours; 0 would be certainty."
+    ),
     misleads="It needs a source head whose classes mean something for the target; it says nothing of other layers.",
     reference="Nguyen, Hassner, Seeger and Archambeau, ICML 2020",
     per_sample=_per_sample,

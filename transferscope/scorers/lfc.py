@@ -27,6 +27,10 @@ def _left_out(blocks: Blocks) -> Array:
     range="-1 to 1",
     cost="one Gram matrix: N D^2; with distances N^2 D, in blocks",
     comparable_across_widths=False,
+    meaning=(
+        "Whether samples of one class are more alike in the features than samples of different classes: a "
+        "correlation over all pairs."
+    ),
     misleads="Without signal it is not 0 but grows with the number of directions the features fill.",
     reference="Deshpande et al., arXiv 2102.00084, 2021",
     left_out=_left_out,

@@ -61,6 +61,10 @@ def _per_sample(
     cost="5 fits of some hundred steps of N D K each",
     is_accuracy=True,
     comparable_across_widths=True,
+    meaning=(
+        "The share of held-out samples that a linear classifier on the frozen features gets right; for numbers, the "
+        "share of their variation that is explained."
+    ),
     misleads="The folds are drawn at random, so it differs by seed, by about its standard error.",
     reference="Alain and Bengio, ICLR workshop 2017; Kornblith, Shlens and Le, CVPR 2019",
     caveats=_caveats,

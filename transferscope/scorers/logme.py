@@ -80,6 +80,10 @@ def _block_leverages(blocks: Blocks, u: Array) -> Array:
     range="any real number; for classes typically -1 to 1",
     cost="one Gram matrix and one eigendecomposition: N D^2 + D^3",
     comparable_across_widths=True,
+    meaning=(
+        "How plausible the labels are if they depend linearly on the features: a close fit counts for it, and "
+        "weights that must be finely tuned count against it."
+    ),
     misleads="It grows with the number and rarity of classes: compare sources on one target, never targets.",
     reference="You, Liu, Wang and Long, ICML 2021; You et al., JMLR 2022",
     caveats=_caveats,

@@ -70,6 +70,10 @@ def _leverages(train: Moments, rows: Array, t: Array) -> Array:
     range="any real number; for classes typically -1 to 1",
     cost="five Gram matrices and eigendecompositions, and N D (D + K)",
     comparable_across_widths=True,
+    meaning=(
+        "How probable the labels of held-out samples are under a linear model of the features that was fitted to "
+        "the other samples."
+    ),
     misleads="It grows with the number and rarity of classes: compare sources on one target, never targets.",
     reference="You, Liu, Wang and Long, ICML 2021 (the model); Geisser, JASA 1975 (predictive sample reuse)",
     per_sample=_per_sample,

@@ -26,6 +26,10 @@ def _per_sample(source_probs: Any, labels: Any) -> Array:
     range="-ln K to 0",
     cost="N times source classes",
     comparable_across_widths=True,
+    meaning=(
+        "How little remains open about your labels once the source's predicted class is known; 0 means that nothing "
+        "does."
+    ),
     misleads="With many source classes and few samples every class is predicted once, and the entropy is too small.",
     reference="Tran, Nguyen and Hassner, ICCV 2019",
     per_sample=_per_sample,

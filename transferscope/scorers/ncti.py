@@ -118,6 +118,7 @@ def _collapsed(moments: Moments, value: float) -> str | None:
     range="0 upwards",
     cost=COST,
     comparable_across_widths=True,
+    meaning="How widely the samples spread in the directions that set the classes apart.",
     misleads="Made to be added to ncti_ncc less ncti_vc, each brought to 0 .. 1 over the compared sources.",
     reference=REFERENCE,
     caveats=_caveats,
@@ -154,6 +155,10 @@ def ncti_seli(features: Any, labels: Any) -> float:
     range="0 to 1",
     cost=COST,
     comparable_across_widths=True,
+    meaning=(
+        "How near the features are to being told apart by their classes' averages: how sure a simple classifier is "
+        "of the right class."
+    ),
     misleads="A row counts in its own class mean: with few more than 64 samples it is near 1 for any labels.",
     reference=REFERENCE,
     caveats=_caveats,
@@ -193,6 +198,10 @@ def ncti_ncc(features: Any, labels: Any) -> float:
     range="any real number",
     cost=COST,
     comparable_across_widths=True,
+    meaning=(
+        "How varied a simple classifier's answers are among samples of one class: the less, the more each class has "
+        "drawn together."
+    ),
     misleads="Probabilities that are the same for every row score best of all: read it beside ncti_ncc.",
     reference=REFERENCE,
     caveats=_caveats,

@@ -36,6 +36,9 @@ def _saturated(moments: Moments, value: float) -> str | None:
     range="0 to 1",
     cost="N D K",
     comparable_across_widths=False,
+    meaning=(
+        "How sure a classifier that goes by the distance to each class's average is of the right class, on average."
+    ),
     misleads="Features of a larger scale score higher, and a row counts in its own class mean.",
     reference="Gholami et al., ICCV 2023 (ETran), as its released code computes LDA",
     saturated=_saturated,

@@ -49,6 +49,10 @@ def _per_sample(features: Any, labels: Any, *, seed: int = 0) -> Array:
     range="minus infinity to 0",
     cost="three EM fits of 5 K clusters in d components: rounds N K d^2",
     comparable_across_widths=True,
+    meaning=(
+        "How well the labels can be guessed from groups that the features fall into by themselves, found without "
+        "the labels; 0 would be certainty."
+    ),
     misleads="EM has no one answer: seeds move it. With few samples a cluster it fits noise, upwards.",
     reference="Li et al., CVPR 2021",
     caveats=_caveats,

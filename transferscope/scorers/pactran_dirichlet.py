@@ -22,6 +22,10 @@ ROUNDS = 10  # the published number
     range="0 upwards; near the entropy of the labels over K where the head tells nothing",
     cost="N times source classes, 10 times",
     comparable_across_widths=False,
+    meaning=(
+        "How surprising your labels are at most, if they come about from the source's own class predictions by odds "
+        "that must be learnt."
+    ),
     misleads="Every source class that is used costs something, so heads of many classes look worse with few samples.",
     reference="Ding, Chen, Levinboim, Changpinyo and Soricut, ECCV 2022",
 )

@@ -17,6 +17,10 @@ from .registry import register_scorer
     range="about 1 upwards; near 1 plus the entropy of the labels over K where the head tells nothing",
     cost="N times source classes, 10 times",
     comparable_across_widths=False,
+    meaning=(
+        "How surprising your labels are at most, if they come about from weighted class predictions of the source, "
+        "with weights that must be learnt."
+    ),
     misleads="Every source class that is used costs something, so heads of many classes look worse with few samples.",
     reference="Ding, Chen, Levinboim, Changpinyo and Soricut, ECCV 2022",
 )

@@ -52,6 +52,9 @@ def _saturated(moments: Moments, value: float) -> str | None:
     range="0 upwards",
     cost="a softmax regression: some hundred products of N D K, and an eigendecomposition",
     comparable_across_widths=False,
+    meaning=(
+        "How wrong a linear classifier on the features stays, plus a price for how finely its weights must be tuned."
+    ),
     misleads="It depends on the scale of the features; with fewer than some 100 K samples curvature outweighs loss.",
     reference="Ding, Chen, Levinboim, Changpinyo and Soricut, ECCV 2022",
     caveats=_caveats,

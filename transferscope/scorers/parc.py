@@ -35,6 +35,10 @@ def _saturated(moments: Moments, value: float) -> str | None:
     range="-100 to 100",
     cost="N^2 (D + K), in blocks; twice with more than 1448 samples",
     comparable_across_widths=True,
+    meaning=(
+        "Whether samples that differ in their features also differ in their class: a correlation of ranks over all "
+        "pairs, times 100."
+    ),
     misleads="All pairs of classes count as equally unlike; features that vary much within classes hide them. How "
     "classes are numbered moves it by some percent, as in published code (ties='exact' mends that).",
     reference="Bolya, Mittapalli and Hoffman, NeurIPS 2021",

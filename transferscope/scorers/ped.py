@@ -23,6 +23,10 @@ EXIT = 0.5  # of the first step's length, from which on steps are no longer take
     range="0 to 1",
     cost="that of sfda, and N D + K^2 D for the steps",
     comparable_across_widths=False,
+    meaning=(
+        "How sure a simple classifier is of the right class once overlapping classes have pushed each other apart, "
+        "a sketch of what fine-tuning does."
+    ),
     misleads="As sfda, and more: classes are moved apart by their labels before these are predicted. Reach and steps "
     "were chosen per benchmark.",
     reference="Li, Hu, Ge, Shan and Duan, ICCV 2023",

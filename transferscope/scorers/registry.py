@@ -47,6 +47,8 @@ class ScorerSpec:
         For classes, the value is a share of right answers, so that its standard error is counted over samples.
     comparable_across_widths : bool
         Whether sources of different feature widths may be compared by it.
+    meaning : str
+        One sentence for those who do not know the field; empty: the first one of the function's own docstring.
     misleads : str
         When not to believe it.
     reference : str
@@ -77,11 +79,16 @@ class ScorerSpec:
     saturated: Saturated = _never
     per_sample: PerSample | None = None
     left_out: LeftOut | None = None
+    meaning: str = ""
 
     def options(self, offered: Mapping[str, Any]) -> dict[str, Any]:
         """Those of `offered` that the function takes."""
         taken = inspect.signature(self.fn).parameters
         return {name: value for name, value in offered.items() if name in taken}
+
+
+def _first_sentence(fn: Callable[..., float]) -> str:
+    return " ".join((inspect.getdoc(fn) or "").partition("\n\n")[0].split())
 
 
 SCORERS: Registry[ScorerSpec] = Registry("scorer", "transferscope.scorers")
@@ -103,13 +110,14 @@ def register_scorer(
     saturated: Saturated = _never,
     per_sample: PerSample | None = None,
     left_out: LeftOut | None = None,
+    meaning: str = "",
 ) -> Callable[[Fn], Fn]:
     """Enter the decorated function under `name`; see `ScorerSpec`."""
 
     def enter(fn: Fn) -> Fn:
         spec = ScorerSpec(
             name, fn, needs, tasks, higher_is_better, range, cost, is_accuracy, comparable_across_widths, misleads,
-            reference, caveats, saturated, per_sample, left_out,
+            reference, caveats, saturated, per_sample, left_out, meaning or _first_sentence(fn),
         )  # fmt: skip
         SCORERS.add(name, spec)
         return fn

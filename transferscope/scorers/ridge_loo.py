@@ -33,6 +33,10 @@ def _per_sample(features: Any, labels: Any, *, task: Task | None = None, moments
     cost="one Gram matrix, one eigendecomposition, and N D (D + K)",
     is_accuracy=True,
     comparable_across_widths=True,
+    meaning=(
+        "The share of samples that a linear classifier on the frozen features gets right when each is left out of "
+        "its fitting in turn; for numbers, the share of their variation that is explained."
+    ),
     misleads="Without signal in balanced classes it falls below chance: a sample left out leaves its class smaller.",
     reference="Allen, Technometrics 1974 (PRESS); Golub, Heath and Wahba, Technometrics 1979",
     per_sample=_per_sample,

@@ -74,6 +74,10 @@ def _mixed_moments(rows: Rows, targets: Targets, kept: Array, others: Array) -> 
     range="0 to 1",
     cost="two Gram matrices, two Cholesky factors, and N D K twice",
     comparable_across_widths=False,
+    meaning=(
+        "How sure a simple classifier is of the right class once samples it was unsure of have been made harder, "
+        "blended with the averages of other classes."
+    ),
     misleads="It is fitted to the samples it is measured on: near or below as many samples as features it is 1 for "
     "every source. It depends on the features' scale.",
     reference="Shao et al., ECCV 2022",

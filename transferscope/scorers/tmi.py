@@ -48,6 +48,7 @@ def _per_sample(features: Any, labels: Any) -> Array:
     range="0 upwards (floor 1 or more); any real number (a smaller floor)",
     cost="N^2 D / K, in blocks",
     comparable_across_widths=False,
+    meaning="How varied the features are within the classes: the thought is that variety leaves more to learn from.",
     misleads="It never compares classes: shuffled labels raise it, and so do more features and a larger scale.",
     reference="Xu and Kang, ICCV 2023",
     caveats=_caveats,

@@ -22,6 +22,9 @@ SMALL, LARGE = 1e-3, 1e10  # traces of a Gram matrix over the distortion between
     range="0 to infinity (balanced classes); any real number (uneven ones)",
     cost="one Gram matrix in all, one per class, and one eigendecomposition",
     comparable_across_widths=False,
+    meaning=(
+        "How much more room the samples of all classes together take in the features than those of one class alone."
+    ),
     misleads="It grows with the features' number and scale; with few samples of a class it counts noise as structure. "
     "For uneven classes it can be negative: then take weighting='frequency'.",
     reference="Huang, Huang, Rong, Yang and Wei, ICML 2022",

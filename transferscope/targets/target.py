@@ -114,16 +114,31 @@ class Target:
             state.update(self.groups.tobytes())
         return state.hexdigest()
 
-    def card(self) -> TargetCard:
-        """What results carry of this target; class names as text, told apart by type where the text is the same."""
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of classes or columns as text, told apart by type where the text is the same."""
         names = [str(name) for name in self.classes]
         if len(set(names)) < len(names):
             names = [repr(name) for name in self.classes]
+        return tuple(name.encode(errors="backslashreplace").decode() for name in names)  # JSON is UTF-8
+
+    def tell(self, row: int) -> str:
+        """What is to be learned of a row, in words."""
+        found = self.labels[row]
+        if self.task == "classification":
+            return f"class {self.names[found]}"
+        if self.task == "regression":
+            return ", ".join(f"{name} {value:.4g}" for name, value in zip(self.names, found, strict=True))
+        held = [name for name, has in zip(self.names, found, strict=True) if has]
+        return f"labels {', '.join(held)}" if held else "no label"
+
+    def card(self) -> TargetCard:
+        """What results carry of this target."""
         return TargetCard(
             name=self.name,
             modality=self.modality,
             n_samples=len(self),
-            classes=tuple(name.encode(errors="backslashreplace").decode() for name in names),  # JSON is UTF-8
+            classes=self.names,
             class_counts=self._counts(),
             n_groups=None if self.groups is None else len(np.unique(self.groups)),
             content_sha256=self.content_sha256,
