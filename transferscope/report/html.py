@@ -21,6 +21,8 @@ from .glossary import entries
 from .orders import order_notes
 from .orders_table import orders_table
 from .plots import confirmation_plots, layer_plot, ranking_plot, similarity_plot
+from .race import race_notes
+from .raced import training_race_plot, training_race_table
 from .ranked import FEW_ROWS, layer_table, ranking_table, score_notes, scores_table
 from .spent import front_plot, learning_plots, race_plot
 from .study import Study
@@ -30,6 +32,7 @@ from .tables import (
     card_table,
     confirmation_table,
     discrepancy_table,
+    ranks,
 )
 from .trust import cautions
 from .trust_tables import trust_tables
@@ -82,6 +85,7 @@ class Section:
     plots: tuple[Plot, ...]
     roads: tuple[Road, ...]
     confirmed: Table | None
+    races: tuple[tuple[tuple[str, ...], Table], ...]  # of training: what is said of each, and its arms
     agreement: Table | None
     discrepancy: Table | None
     cards: Table | None
@@ -190,6 +194,7 @@ def _section(key: str, study: Study, level: float, with_layers: bool) -> Section
         plots=tuple(_plots(key, study, verdict)),
         roads=tuple(_roads(ranking)) if ranking else (),
         confirmed=confirmation_table(study) if study.confirmed else None,
+        races=tuple(_races(study)),
         agreement=_agreement(study.agreements, ranking.rank_by if ranking else None, level, with_target=False),
         discrepancy=discrepancy_table(ranking) if ranking and ranking.discrepancy else None,
         cards=card_table(ranking) if ranking and ranking.sources else None,
@@ -223,9 +228,19 @@ def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
         found += [similarity_plot(ranking, s, f"{key}-alike-{i}") for i, s in enumerate(ranking.similarity)]
         yield from (plot for plot in found if plot)
     yield from confirmation_plots(study, f"{key}-confirmed")
+    places = ranks(ranking) if ranking else {}
+    trained = (training_race_plot(truth, places, f"{key}-arms-{i}") for i, truth in enumerate(study.truths))
+    yield from (plot for plot in trained if plot)
     yield from learning_plots(study, f"{key}-learning")
     advice = [one for made in study.advised for one in made.advice]
     yield from (advice_plot(one, f"{key}-advice-{place}") for place, one in enumerate(advice))
+
+
+def _races(study: Study) -> Iterable[tuple[tuple[str, ...], Table]]:
+    places = ranks(study.ranking) if study.ranking else {}
+    for truth in study.truths:
+        if truth.race:
+            yield tuple(race_notes(truth.race)), training_race_table(truth, truth.race, places)
 
 
 def _mixed(study: Study) -> list[str]:
