@@ -19,7 +19,7 @@ from .spending import Cost, Excluded, Race, TrainingRace
 from .stamp import Stamp
 from .storage import write_atomically
 from .trust import Check, Control, Fusion, Separation, Standing
-from .views import View
+from .views import SourceMap, View
 
 if TYPE_CHECKING:
     import pandas
@@ -216,6 +216,8 @@ class Ranking(_Saved):
     excluded: tuple[Excluded, ...] = ()
     race: Race | None = None
     views: tuple[View, ...] = ()  # of the best and the worst source
+    layer_similarity: tuple[LayerSimilarity, ...] = ()  # of the best source, with itself and with the second
+    source_map: SourceMap | None = None
     kind: Literal["ranking"] = "ranking"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT

@@ -224,6 +224,10 @@ class Field:
         labels = self.plan.target.labels
         return {spec: labels[self.found[spec].features.rows] for spec in self.matrices()}
 
+    def layers(self) -> dict[str, Mapping[str, np.ndarray]]:
+        """Every layer of the sources of `matrices`, under the best adapter and pooling; read when asked for."""
+        return {spec: self.found[spec].every_layer for spec in self.matrices()}
+
     def _stage(self, specs: Iterable[str], n_parts: int | None, *, quick: bool) -> list[str]:
         """Score each on the first parts; a spent budget ends it between two sources."""
         specs = list(specs)
