@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from ..results import Agreement, Candidate, Evaluation, Ranking, Step
 from ..stamp import Stamp, version_differences
 from .advice import advice_plot
+from .alike import layer_similarity_plot, layer_similarity_table
 from .answer import Answer, answer
 from .canvas import Plot
 from .details import Detail, details
 from .formats import arrows, clean, count, duration, listed, noun, shorten, written_edits
 from .glossary import entries
+from .maps import alignment_table, discrepancy_plot, map_plot
 from .orders import order_notes
 from .orders_table import orders_table
 from .plots import confirmation_plots, layer_plot, ranking_plot, similarity_plot
@@ -82,6 +84,7 @@ class Section:
     cautions: tuple[str, ...]
     trust: tuple[tuple[str, Table], ...]
     layers: Table | None
+    alike: tuple[Table, ...]  # layers, and sources and the classes
     plots: tuple[Plot, ...]
     roads: tuple[Road, ...]
     confirmed: Table | None
@@ -191,6 +194,7 @@ def _section(key: str, study: Study, level: float, with_layers: bool) -> Section
         cautions=(*(cautions(ranking) if ranking else ()), *_mixed(study)),
         trust=trust_tables(ranking) if ranking else (),
         layers=layer_table(ranking) if ranking and with_layers and _has_layers(ranking) else None,
+        alike=tuple(_alike(ranking)) if ranking else (),
         plots=tuple(_plots(key, study, verdict)),
         roads=tuple(_roads(ranking)) if ranking else (),
         confirmed=confirmation_table(study) if study.confirmed else None,
@@ -216,6 +220,12 @@ def _has_layers(ranking: Ranking) -> bool:
     return len(ranking.best()) < len(ranking.candidates)
 
 
+def _alike(ranking: Ranking) -> Iterable[Table]:
+    if made := alignment_table(ranking):
+        yield made
+    yield from (layer_similarity_table(ranking, found) for found in ranking.layer_similarity)
+
+
 def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
     if ranking := study.ranking:
         found = [
@@ -225,6 +235,10 @@ def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
             layer_plot(ranking, f"{key}-layers"),
         ]
         found += view_plots(ranking, f"{key}-view")
+        found += [map_plot(ranking, f"{key}-map"), discrepancy_plot(ranking, f"{key}-data")]
+        found += [
+            layer_similarity_plot(ranking, s, f"{key}-pairs-{i}") for i, s in enumerate(ranking.layer_similarity)
+        ]
         found += [similarity_plot(ranking, s, f"{key}-alike-{i}") for i, s in enumerate(ranking.similarity)]
         yield from (plot for plot in found if plot)
     yield from confirmation_plots(study, f"{key}-confirmed")
