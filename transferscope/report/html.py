@@ -84,6 +84,7 @@ class Section:
     cautions: tuple[str, ...]
     trust: tuple[tuple[str, Table], ...]
     layers: Table | None
+    lacks_layers: bool  # there would be such a table, were there not too many rows in it
     alike: tuple[Table, ...]  # layers, and sources and the classes
     plots: tuple[Plot, ...]
     roads: tuple[Road, ...]
@@ -194,6 +195,7 @@ def _section(key: str, study: Study, level: float, with_layers: bool) -> Section
         cautions=(*(cautions(ranking) if ranking else ()), *_mixed(study)),
         trust=trust_tables(ranking) if ranking else (),
         layers=layer_table(ranking) if ranking and with_layers and _has_layers(ranking) else None,
+        lacks_layers=ranking is not None and not with_layers and _has_layers(ranking),
         alike=tuple(_alike(ranking)) if ranking else (),
         plots=tuple(_plots(key, study, verdict)),
         roads=tuple(_roads(ranking)) if ranking else (),
