@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..results import LayerSimilarity, Ranking
 from .canvas import INK, Plot, draw
 from .formats import MISSING, clean, noun, number, shorten
+from .labels import SCALE, label_cells
 from .plots import WIDTH
 from .tables import Column, Row, Table, ranks
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 8  # layers up to which each cell holds its number
-SCALE = "cividis"  # the same order of lightness for all eyes
 
 Pair = tuple[float, str, str]  # value, and the layers of the two sources
 
@@ -53,17 +53,10 @@ def layer_similarity_plot(ranking: Ranking, found: LayerSimilarity, key: str) ->
 
 
 def _draw(axes: Axes, found: LayerSimilarity, *, numbers: bool) -> None:
-    from matplotlib import colormaps
-
-    scale = colormaps[SCALE]
     grid = [[float("nan") if v is None else v for v in row] for row in found.values]
     axes.pcolormesh(grid, cmap=SCALE, vmin=0, vmax=1, edgecolors="none")
-    for y, row in enumerate(found.values if numbers else ()):
-        for x, v in enumerate(row):
-            dark = v is not None and sum(scale(min(max(v, 0.0), 1.0))[:3]) < 1.5
-            text = MISSING if v is None else f"{v:.2f}".replace("-", "\u2212")
-            color = INK if v is None else "#ffffff" if dark else "#000000"
-            axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=color)
+    if numbers:
+        label_cells(axes, found.values)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -10,6 +10,7 @@ from ..results import Discrepancy, Ranking
 from ..views import SourceMap
 from .canvas import DIM, INK, PAPER, SERIES, Plot, draw
 from .formats import MISSING, clean, listed, number, percent, shorten
+from .labels import SCALE, label_points
 from .plots import WIDTH, calm
 from .tables import NAME, Column, Row, Table, ranks
 
@@ -21,11 +22,6 @@ MOST_NAMED = 24  # sources on the map that have their number, best first
 MOST_LISTED = 8  # names beneath the map; of more, the table of the ranking tells them
 MOST_BARS = 30
 FAITHFUL = 0.5  # of the spread: below, most of it is not on the map
-SCALE = "cividis"
-AROUND = tuple((dx * k, dy * k) for k in (1, 2, 3) for dx, dy in
-               ((8, 6), (8, -6), (-8, 6), (-8, -6), (0, 14), (0, -14), (11, 0), (-11, 0)))  # fmt: skip
-
-Spot = tuple[float, float]
 
 
 def map_plot(ranking: Ranking, key: str) -> Plot | None:
@@ -47,11 +43,10 @@ def map_plot(ranking: Ranking, key: str) -> Plot | None:
         axes.set_aspect("equal", adjustable="datalim")
         axes.margins(0.12)
         _legend(figure, ranking, found, values)
-        figure.draw_without_rendering()  # so that places of labels are known in pixels
         order = sorted(range(len(found.sources)), key=lambda k: places.get(found.sources[k], len(places) + 1))
         spots = [found.points[k] for k in order[:MOST_NAMED]]
         names = [str(places.get(found.sources[k], MISSING)) for k in order[:MOST_NAMED]]
-        _label(axes, spots, names, [*found.points, *([found.classes] if found.classes else [])])
+        label_points(axes, spots, names, [*found.points, *([found.classes] if found.classes else [])])
 
     named = " Numbers are the ranks above"
     if len(found.sources) > MOST_NAMED:
@@ -90,26 +85,6 @@ def _shade(value: float | None, values: Sequence[float | None]) -> str:
         return PAPER
     low, high = min(known), max(known)
     return to_hex(colormaps[SCALE]((value - low) / (high - low) if high > low else 1.0))
-
-
-def _label(axes: Axes, spots: Sequence[Spot], names: Sequence[str], others: Sequence[Spot]) -> None:
-    """Each name at the first place around its point where it covers neither a point nor another name."""
-    pixels = [axes.transData.transform(spot) for spot in others]
-    taken = [(x - 6, x + 6, y - 6, y + 6) for x, y in pixels]
-    for spot, name in zip(spots, names, strict=True):
-        x, y = axes.transData.transform(spot)
-        for dx, dy in AROUND:
-            middle, half = x + dx + (4 * len(name) if dx > 0 else -4 * len(name) if dx < 0 else 0), 4 * len(name) + 1
-            box = (middle - half, middle + half, y + dy - 7, y + dy + 7)
-            if all(box[0] > t[1] or box[1] < t[0] or box[2] > t[3] or box[3] < t[2] for t in taken):
-                taken.append(box)
-                far = abs(dx) + abs(dy) > 14
-                axes.annotate(
-                    name, spot, xytext=(dx, dy), textcoords="offset points", va="center", fontweight="bold",
-                    ha="left" if dx > 0 else "right" if dx < 0 else "center", zorder=4, in_layout=False,
-                    arrowprops={"arrowstyle": "-", "color": DIM, "linewidth": 0.8, "shrinkB": 4} if far else None,
-                )  # fmt: skip
-                break
 
 
 def _legend(figure: Figure, ranking: Ranking, found: SourceMap, values: Sequence[float | None]) -> None:
