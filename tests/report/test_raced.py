@@ -82,6 +82,20 @@ def test_the_picture_says_who_won_and_at_what_price(make: SimpleNamespace) -> No
         assert label in drawn
 
 
+def test_what_never_began_is_told_and_not_drawn(make: SimpleNamespace) -> None:
+    first, never = Arm("a", "full", 1e-3), Arm("b", "full", 1e-3)
+    rung = Rung(2, (Ran(first, 2, 0.5),), (ArmDropped(never, 0, "budget", None, None),), 1.0)
+    truth = raced(make, "a", "b", rungs=(rung,))
+    plot = training_race_plot(truth, {}, "k")
+    assert plot is not None
+    assert plot.caption.startswith("1 of 2 arms (a source, a strategy, a rate) of 2 sources ran. Winner")
+    assert "b, full" not in plot.svg
+    assert truth.race is not None
+    [_, last] = [row.cells for _, rows in training_race_table(truth, truth.race, {}).bodies for row in rows]
+    assert last[4:6] == ("–", "never begun, for want of time")
+    assert training_race_plot(raced(make, "a", "b", rungs=(replace(rung, ran=()),)), {}, "k") is None
+
+
 def test_without_a_race_there_is_no_picture_and_a_long_one_is_cut(make: SimpleNamespace) -> None:
     assert training_race_plot(make.truth(), {}, "k") is None
     many = tuple(Ran(Arm(f"s{k}", "full", 1e-3), 2, 0.5) for k in range(MOST_LANES + 5))

@@ -96,7 +96,10 @@ def training_race_plot(truth: Truth, places: Mapping[str, int], key: str) -> Plo
     if race is None or not race.rungs:
         return None
     everyone = lanes(truth, race)
-    shown = everyone[:MOST_LANES]
+    begun = [lane for lane in everyone if lane.accuracies]
+    if not begun:
+        return None
+    shown = begun[:MOST_LANES]
     last = max([rung.until for rung in race.rungs] + [lane.final_epochs for lane in shown])
 
     def paint(figure: Figure) -> None:
@@ -109,9 +112,9 @@ def training_race_plot(truth: Truth, places: Mapping[str, int], key: str) -> Plo
     caption = f"{_finding(race, everyone)} {winner_sentence(race)} Numbers at the ends are validation accuracies."
     if any(_further(lane) for lane in shown):
         caption += " A dotted line is what a finalist was trained further."
-    if len(shown) < len(everyone):
+    if len(shown) < len(begun):
         caption += f" The first {len(shown)} are drawn; the table has all."
-    height = 190 + 36 * len(shown)
+    height = 214 + 36 * len(shown)
     return Plot("The race of training", partial(draw, WIDTH, height, paint, key=key, finding=finding), caption)
 
 
@@ -147,7 +150,7 @@ def _draw_lanes(axes: Axes, race: TrainingRace, shown: list[Lane], places: Mappi
     calm(axes, "x")
     axes.grid(visible=False)
     axes.set_xticks([rung.until for rung in race.rungs])
-    axes.set_xlim(-0.01 * max(last, 1), 1.2 * max(last, 1))
+    axes.set_xlim(-0.02 * max(last, 1), 1.2 * max(last, 1))
     axes.set_xlabel("epochs; lines are the stages of the race")
 
 
@@ -173,19 +176,22 @@ def _draw_price(axes: Axes, race: TrainingRace) -> None:
     axes.set_yticks([])
     axes.set_ylim(len(bars) - 0.6, -0.75)
     longest = max(end for end, _ in bars)
-    axes.set_xlim(-0.01 * longest, 1.02 * longest)
+    axes.set_xlim(-0.02 * longest, 1.02 * longest)
     calm(axes, "x")
     axes.set_xlabel("seconds of training")
 
 
 def _finding(race: TrainingRace, everyone: list[Lane]) -> str:
-    sources = {lane.arm.source for lane in everyone}
-    said = f"{noun(len(everyone), 'arm')} (a source, a strategy, a rate) of {noun(len(sources), 'source')} ran"
+    begun, sources = [lane for lane in everyone if lane.accuracies], {lane.arm.source for lane in everyone}
+    ran = (
+        noun(len(everyone), "arm") if len(begun) == len(everyone) else f"{len(begun)} of {noun(len(everyone), 'arm')}"
+    )
+    said = f"{ran} (a source, a strategy, a rate) of {noun(len(sources), 'source')} ran"
     behind = [lane for lane in everyone if lane.end == "behind"]
     if behind:
         first = min(behind, key=lambda lane: lane.epochs)
         said += f"; {len(behind)} dropped as behind, the first after {noun(first.epochs, 'epoch')}"
-    if late := sum(lane.end == "budget" for lane in everyone):
+    if late := sum(lane.end == "budget" for lane in begun):
         said += f"; {late} left for want of time"
     return f"{said}."
 
@@ -233,6 +239,8 @@ def _plain(value: float | None) -> str:
 
 def _end(lane: Lane) -> str:
     said = WORDS[lane.end]
+    if not lane.accuracies:
+        return "never begun, for want of time"
     if lane.end == "behind" and lane.gap is not None:
         noise = "" if lane.error is None else f"{NBSP}±{NBSP}{100 * lane.error:.1f}"
         return f"{said}, by {100 * lane.gap:.1f}{noise} points"
