@@ -21,7 +21,7 @@ from .stamp import Stamp
 from .storage import write_atomically
 from .tasks import METRICS, Task
 from .trust import Check, Control, Fusion, Separation, Standing
-from .views import View
+from .views import SourceMap, View
 
 if TYPE_CHECKING:
     import pandas
@@ -226,6 +226,8 @@ class Ranking(_Saved):
     race: Race | None = None
     views: tuple[View, ...] = ()  # of the best and the worst source
     examples: Examples | None = None  # None: not asked for
+    layer_similarity: tuple[LayerSimilarity, ...] = ()  # of the best source, with itself and with the second
+    source_map: SourceMap | None = None
     kind: Literal["ranking"] = "ranking"
     format: Literal[1] = 1
     __pydantic_config__ = _STRICT

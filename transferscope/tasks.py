@@ -13,6 +13,8 @@ Task = Literal["classification", "multilabel", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
 # What results call `accuracy`: a share for every task, higher is better, 1 at most.
 METRICS: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "ROC-AUC", "regression": "R²"}
+# What there is to tell of a sample, in words.
+ANSWERS: Mapping[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
 
 
 def explained_by_row(columns: NDArray[float64], predicted: NDArray[float64]) -> NDArray[float64]:

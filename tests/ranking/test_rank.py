@@ -90,6 +90,20 @@ def test_cka_between_sources_is_symmetric_with_ones(picture_folder: Path, tiny_m
     np.testing.assert_allclose(values, values.T)
 
 
+def test_layers_and_sources_are_beside_each_other_without_another_pass(
+    picture_folder: Path, tiny_models: str, tmp_path: Path
+) -> None:
+    ranking = rank(picture_folder, "edges", "deep")
+    first, second = (standing.source for standing in ranking.standings)
+    assert [found.sources for found in ranking.layer_similarity] == [(first, first), (first, second)]
+    for found, other in zip(ranking.layer_similarity, (first, second), strict=True):
+        assert found.n_samples == ranking.split.n_train
+        assert (found.first_layers, found.second_layers) == (ranking.card(first).layers, ranking.card(other).layers)
+    assert ranking.source_map is not None
+    assert ranking.source_map.sources == ("python:tiny_models:edges", "python:tiny_models:deep")
+    assert load_result(ranking.to_json(tmp_path / "r.json")) == ranking
+
+
 def test_distance_of_source_data_is_zero_like_for_the_target_itself(picture_folder: Path, tiny_models: str) -> None:
     name, data = "python:tiny_models:edges", f"imagefolder:{picture_folder}"
     (found,) = rank(picture_folder, "edges", source_data={name: data}).discrepancy

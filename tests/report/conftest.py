@@ -19,6 +19,7 @@ from transferscope.results import (
     Epoch,
     Evaluation,
     Failure,
+    LayerSimilarity,
     Loss,
     Ranking,
     Run,
@@ -32,6 +33,7 @@ from transferscope.results import (
     TargetCard,
     Truth,
 )
+from transferscope.views import SourceMap
 
 VERSIONS = {"python": "3.12.1", "transferscope": "0.1.0", "torch": "2.9.0", "numpy": "2.3.1"}
 STAMP = Stamp(
@@ -183,6 +185,13 @@ def make_agreement(scorer: str, tau: float | None, strategy: str = "linear_probe
     return replace(found, **changes)
 
 
+def make_map(*sources: str) -> SourceMap:
+    """Sources on a line, the classes beside its first."""
+    n = len(sources)
+    points = tuple((k / n, (k % 3) / 10) for k in range(n))
+    return SourceMap(sources, points, tuple(0.8 - k / (2 * n) for k in range(n)), (0.0, 0.3), 0.8, 0.1)
+
+
 A, B, C = "timm:resnet18.a1_in1k", "hf:./my-local-vit", "package:mobilenet-v2?size=64"
 
 
@@ -209,6 +218,10 @@ def make_examples(*sources: str, text: str = "naïve 🙂", picture: str = DOT) 
     )  # fmt: skip
 
 
+LAYERS = tuple(f"blocks.{k}" for k in range(4))
+ALIKE = ((1.0, 0.9, 0.5, None), (0.9, 1.0, 0.7, None), (0.5, 0.7, 1.0, None), (None,) * 4)
+
+
 @pytest.fixture
 def ranking() -> Ranking:
     """Two tied leaders, one behind, one that could not be scored, twins, the raw input, failures, skipped samples."""
@@ -227,6 +240,11 @@ def ranking() -> Ranking:
             Similarity("cka_linear (debiased)", (A, B, C), ((1.0, 0.82, 0.4), (0.82, 1.0, None), (0.4, None, 1.0))),
         ),
         discrepancy=(Discrepancy(A, "imagefolder:imagenet-sample", "mmd (unbiased, squared)", 0.0312, 0.005),),
+        layer_similarity=(
+            LayerSimilarity("cka_minibatch", "t", 300, (A, A), LAYERS, LAYERS, ALIKE),
+            LayerSimilarity("cka_minibatch", "t", 300, (A, B), LAYERS, LAYERS[1:], tuple(row[1:] for row in ALIKE)),
+        ),
+        source_map=make_map(A, B, C),
     )  # fmt: skip
 
 
@@ -268,7 +286,8 @@ def large_ranking() -> Ranking:
     ]
     names = tuple(entrant.name for entrant in entrants)
     values = tuple(tuple(1.0 if i == j else 0.9 - abs(i - j) / 50 for j in range(40)) for i in range(40))
-    return make_ranking(entrants, similarity=(Similarity("cka_linear (debiased)", names, values),))
+    similarity = (Similarity("cka_linear (debiased)", names, values),)
+    return make_ranking(entrants, similarity=similarity, source_map=make_map(*names))
 
 
 @pytest.fixture
@@ -292,7 +311,14 @@ def hostile() -> Ranking:
     entrants = [Entrant(name, [(0.5 - k / 50, 0.02), (0.4, 0.02)], (0.2, 0.02)) for k, name in enumerate(HOSTILE)]
     target = make_target(HOSTILE[1], classes=HOSTILE, class_counts=(10,) * len(HOSTILE))
     values = tuple(tuple(1.0 if i == j else 0.5 for j in range(len(HOSTILE))) for i in range(len(HOSTILE)))
-    ranking = make_ranking(entrants, target=target, similarity=(Similarity(HOSTILE[0], HOSTILE, values),))
+    pair = LayerSimilarity(
+        HOSTILE[0], HOSTILE[1], 9, HOSTILE[:2], HOSTILE[1:3], HOSTILE[3:5], ((0.1, 0.2), (0.3, None))
+    )
+    distances = tuple(Discrepancy(name, name, name, k / 9, None) for k, name in enumerate(HOSTILE))
+    ranking = make_ranking(
+        entrants, target=target, similarity=(Similarity(HOSTILE[0], HOSTILE, values),), layer_similarity=(pair,),
+        source_map=make_map(*HOSTILE), discrepancy=distances,
+    )  # fmt: skip
     steps = (Step(HOSTILE[0], {HOSTILE[1]: HOSTILE[2]}, HOSTILE[3]),)
     return replace(
         ranking,

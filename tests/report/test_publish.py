@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +28,45 @@ from transferscope.results import Evaluation, Ranking, Truth, save_result
 from transferscope.trust import Check, Standing
 
 SCHEMA = Path(document.__file__).with_name("report.schema.json")
+CHANGES_SCHEMA = SCHEMA.with_name("changes.schema.json")
+
+
+def assert_valid(value: Any, schema: dict[str, Any], whole: dict[str, Any], where: str = "") -> None:
+    """As much of JSON Schema as is used here; what is not known fails, and so does a field that is not published."""
+    strange = set(schema) - {
+        "type", "properties", "required", "additionalProperties", "items", "anyOf", "$ref", "const", "enum", "default",
+        "title", "$defs", "$schema", "$id", "description", "prefixItems", "minItems", "maxItems",
+    }  # fmt: skip
+    assert not strange, (where, strange)
+    if "$ref" in schema:
+        return assert_valid(value, whole["$defs"][schema["$ref"].removeprefix("#/$defs/")], whole, where)
+    if "anyOf" in schema:
+        for option in schema["anyOf"]:
+            with contextlib.suppress(AssertionError):
+                return assert_valid(value, option, whole, where)
+        raise AssertionError(where)
+    assert value in schema.get("enum", [value]), where
+    assert schema.get("const", value) == value, where
+    kinds = {
+        "object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "boolean": bool,
+        "null": type(None),
+    }  # fmt: skip
+    if kind := schema.get("type"):
+        assert isinstance(value, kinds[kind]), where
+        assert isinstance(value, bool) == (kind == "boolean"), where
+    if kind == "object":
+        assert set(schema.get("required", ())) <= set(value), where
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties", not schema.get("properties"))
+        for key, item in value.items():
+            assert key in known or rest is not False, f"{where}.{key}"
+            assert_valid(item, known.get(key, rest if isinstance(rest, dict) else {}), whole, f"{where}.{key}")
+    if kind == "array":
+        assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)), where
+        first = schema.get("prefixItems", [])
+        for place, (item, own) in enumerate(
+            zip_longest(value, first[: len(value)], fillvalue=schema.get("items", {}))
+        ):
+            assert_valid(item, own, whole, f"{where}[{place}]")
 
 
 @pytest.fixture
@@ -48,6 +89,22 @@ def test_every_format_is_the_same_bytes_twice(
 def test_an_unknown_format_is_refused(ranking: Ranking, tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="format 'pdf' is unknown; expected one of html, md"):
         ts.report(ranking, out=tmp_path / "r", format="pdf")
+
+
+def test_an_ending_of_no_format_is_refused_unless_the_format_is_said(
+    ranking: Ranking, tmp_path: Path, run: Any
+) -> None:
+    says = r"r\.docx: no report ends in \.docx; expected one of \.html, \.md, \.yaml, \.json, \.csv, .* by --format"
+    with pytest.raises(ResultError, match=says):
+        ts.report(ranking, out=tmp_path / "r.docx")
+    path = save_result(ranking, tmp_path / "r.json")
+    for args in ([path], ["--compare", path, path]):
+        assert "no report ends in .docx" in str(run(*args, "-o", "r.docx").exception)
+    assert list(tmp_path.iterdir()) == [path]
+    assert run(path, "-o", "r.docx", "--format", "md").exit_code == 0
+    assert (tmp_path / "r.docx").read_text().startswith("# Which")
+    for name in ("R.HTM", "plain"):
+        assert ts.report(ranking, out=tmp_path / name).read_text().startswith("<!doctype html>")
 
 
 def test_the_summary(ranking: Ranking, truth: Truth, tmp_path: Path, make: SimpleNamespace) -> None:
@@ -97,6 +154,7 @@ def test_the_document_keeps_to_the_published_schema(
     found = json.loads(text)
     published = json.loads(SCHEMA.read_text())
     assert published["$id"].endswith(f":{found['version']}")
+    assert_valid(found, published, published)
     assert set(published["properties"]) == set(found)
     assert set(published["$defs"]["StudyDocument"]["properties"]) == set(found["studies"][0])
     made = run("--schema")
@@ -143,6 +201,22 @@ def test_what_changed(make: SimpleNamespace, tmp_path: Path, run: Any) -> None:
     for name in ("c.html", "c.md", "c.json"):
         assert run("--compare", *paths, "-o", name).exit_code == 0
         assert "b is first now" in (tmp_path / name).read_text()
+
+
+def test_changes_keep_to_the_published_schema(ranking: Ranking, make: SimpleNamespace, run: Any) -> None:
+    entrants = [make.entrant(name, [(value, 0.01)]) for name, value in (("a", 0.7), ("new", None))]
+    published = json.loads(CHANGES_SCHEMA.read_text())
+    for old in (ranking, make.ranking(entrants)):
+        found = json.loads(compare(old, ranking).write("c.json").read_text())
+        assert_valid(found, published, published)
+        assert published["$id"].endswith(f":{found['kind']}:{found['version']}")
+        for broken in ({"version": 2}, {"sentences": "one"}, {"moves": [{"source": "a"}]}, {"strange": 1}):
+            with pytest.raises(AssertionError):
+                assert_valid(found | broken, published, published)
+    made = run("--schema", "--compare")
+    assert made.stdout == CHANGES_SCHEMA.read_text(), (
+        "transferscope report --schema --compare > .../changes.schema.json"
+    )
 
 
 def test_nothing_changed(ranking: Ranking) -> None:

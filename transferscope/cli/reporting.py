@@ -15,16 +15,8 @@ from .output import load
 Format = StrEnum("Format", ["html", "md", "yaml", "json", "csv"])
 
 
-def _print_schema(asked: bool) -> None:
-    if asked:
-        from ..report.document import schema_text
-
-        print(schema_text(), end="")
-        raise typer.Exit
-
-
 def report(
-    results: Annotated[list[Path], typer.Argument(help="Saved rankings, truths and evaluations.")],
+    results: Annotated[list[Path] | None, typer.Argument(help="Saved rankings, truths and evaluations.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where it goes; default: report, and what the format is called.")
     ] = None,
@@ -36,8 +28,7 @@ def report(
         bool, typer.Option("--compare", help="OLD NEW: what changed between two rankings of one target.")
     ] = False,
     schema: Annotated[
-        bool,
-        typer.Option("--schema", callback=_print_schema, is_eager=True, help="Print the schema of --format json."),
+        bool, typer.Option("--schema", help="Print the schema of --format json, with --compare that of changes.")
     ] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Show it when it is made.")] = False,
 ) -> None:
@@ -48,6 +39,10 @@ def report(
     from ..report.publish import SUFFIXES
     from ..report.publish import report as write_report
 
+    if schema:
+        print(_schema(compare), end="")
+        return
+    results = results or []
     path = check_out(out or Path(("changes" if compare else "report") + SUFFIXES[format or "html"]))
     if not compare:
         made = write_report(results, out=path, format=format)
@@ -62,3 +57,10 @@ def report(
     print(made)
     if open_it:
         typer.launch(made.resolve().as_uri())
+
+
+def _schema(compare: bool) -> str:
+    from ..report.compare import schema_text as of_changes
+    from ..report.document import schema_text as of_report
+
+    return of_changes() if compare else of_report()

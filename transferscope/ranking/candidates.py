@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -67,6 +67,11 @@ class Scored:
     def best(self) -> Candidate:
         """The candidate that stands for the source."""
         return next(candidate for candidate in self.candidates if candidate.is_best_layer)
+
+    @property
+    def every_layer(self) -> Mapping[str, np.ndarray]:
+        """All layers under the best candidate's adapter and pooling."""
+        return self.features.pooled[self.best.pooling]
 
 
 def sort_key(candidate: Candidate, rank_by: str) -> tuple[bool, float]:

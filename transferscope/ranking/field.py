@@ -229,10 +229,18 @@ class Field:
         labels = self.plan.target.strata
         return {spec: labels[self.found[spec].features.rows] for spec in self.matrices()}
 
+    def answers(self) -> dict[str, np.ndarray]:
+        """Labels of the rows of `matrices`, as the target has them."""
+        return {spec: self.plan.target.labels[self.found[spec].features.rows] for spec in self.matrices()}
+
     def groups(self) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         """What rows of `matrices` are coloured by; see `groups_of`."""
         codes, names = groups_of(self.plan.target)
         return {spec: codes[self.found[spec].features.rows] for spec in self.matrices()}, names
+
+    def layers(self) -> dict[str, Mapping[str, np.ndarray]]:
+        """Every layer of the sources of `matrices`, under the best adapter and pooling; read when asked for."""
+        return {spec: self.found[spec].every_layer for spec in self.matrices()}
 
     def _stage(self, specs: Iterable[str], n_parts: int | None, *, quick: bool) -> list[str]:
         """Score each on the first parts; a spent budget ends it between two sources."""

@@ -20,6 +20,7 @@ from ..scorers.score import DEFAULT_SCORERS
 from ..sources import SOURCES
 from ..stamp import Stamp, make_stamp
 from ..targets import Split, Target, load_target, split_target
+from .alike import map_sources, measure_layers
 from .asked import Asked
 from .budget import Budget
 from .candidates import Plan, sort_key
@@ -196,6 +197,9 @@ def _assembled(
     """What was gathered and judged, as one record."""
     plan, by = field.plan, field.plan.rank_by
     cards = tuple(field.cards.values())
+    ranked, matrices, labels = [one.source for one in judged.standings], field.matrices(), field.labels()
+    best = {spec: field.found[spec].best.layer for spec in matrices}
+    similarity = measure_similarity(matrices)
     in_order = (lambda c: place(judged.order, c, by)) if ordered_by == CONSENSUS else (lambda c: sort_key(c, by))
     return Ranking(
         target=plan.target.card(),
@@ -207,7 +211,7 @@ def _assembled(
         stamp=stamp,
         failures=field.all_failures,
         skipped=field.skipped,
-        similarity=measure_similarity(field.matrices()),
+        similarity=similarity,
         discrepancy=discrepancy,
         warnings=(*warnings_of(plan, found, field.skipped), *field.shortfall),
         effects=measure_effects(found, cards, plan.asked.poolings, by),
@@ -224,7 +228,9 @@ def _assembled(
         pareto=fronted(judged, field.costs),
         excluded=tuple(field.excluded),
         race=field.race,
-        views=measure_views([one.source for one in judged.standings], field.matrices(), *field.groups()),
+        views=measure_views(ranked, matrices, *field.groups()),
+        layer_similarity=measure_layers(ranked, field.layers(), best, labels, plan.target.name),
+        source_map=map_sources(similarity, matrices, field.answers()),
         examples=field.gallery.record({one.source: field.found[one.source].best.path for one in judged.standings})
         if field.gallery
         else None,

@@ -79,13 +79,12 @@ def draw(width: float, height: float, paint: Callable[[Figure], None], *, key: s
     from matplotlib.figure import Figure
 
     buffer = io.BytesIO()
-    with matplotlib.style.context(["default", _STYLE]):  # a person's own matplotlibrc must not change the report
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():  # not a person's own matplotlibrc
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser has its own fonts
         figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser has its own fonts
-            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _inline(buffer.getvalue(), key, clean(finding), width)
 
 

@@ -1,9 +1,14 @@
-"""What changed between two rankings of one target: sources, places, scores beyond noise, the best set, checks."""
+"""What changed between two rankings of one target: sources, places, scores beyond noise, the best set, checks.
+
+``transferscope report --schema --compare`` prints the schema of its JSON; `changes.schema.json` beside this file is a
+copy of it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..errors import ResultError
 from ..results import Candidate, Ranking, Score
@@ -46,8 +51,8 @@ class Changes:
     came: tuple[str, ...]
     went: tuple[str, ...]
     moves: tuple[Move, ...]  # in the new order
-    kind: str = "changes"
-    version: int = 1
+    kind: Literal["changes"] = "changes"
+    version: Literal[1] = 1  # it grows when a field changes its meaning or goes
 
     def write(self, out: str | Path, format: str | None = None) -> Path:
         """Write as HTML, Markdown or JSON: `format`, or what the name of `out` ends with."""
@@ -82,6 +87,13 @@ def compare(old: Ranking, new: Ranking) -> Changes:
     said = (*_data(old, new), *_gone(came, went), *_moved(moves), *_best(old, new), *_checks(old, new))
     sentences = tuple(clean(text) for text in said)
     return Changes(new.target.name, clean(_headline(old, new)), sentences, came, went, tuple(moves))
+
+
+def schema_text() -> str:
+    """The schema of the JSON of `Changes`."""
+    from .document import published
+
+    return published(Changes, "urn:transferscope:changes:1")
 
 
 def changes_table(found: Changes) -> Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ..results import Advised, Agreement, Evaluation, Ranking, SplitCard, TargetCard, Truth
 from .answer import answer
@@ -75,16 +75,17 @@ def _study(study: Study) -> StudyDocument:
     )
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of the document."""
+def published(kind: type, identifier: str) -> str:
+    """The JSON Schema of a document as it is published."""
+    import json
+
     from pydantic import TypeAdapter
 
-    found = TypeAdapter(Document).json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **found}
+    found = TypeAdapter(kind).json_schema(mode="serialization")
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": identifier, **found}
+    return json.dumps(whole, indent=1, sort_keys=True) + "\n"
 
 
 def schema_text() -> str:
-    """The schema as it is published."""
-    import json
-
-    return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
+    """The schema of the whole report."""
+    return published(Document, SCHEMA_ID)

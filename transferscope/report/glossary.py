@@ -59,6 +59,13 @@ SIMILARITY = Entry(
     "scale. Alike does not mean equally useful.",
     "Kornblith et al., ICML 2019",
 )
+MAP = Entry(
+    "map of the sources",
+    "Sources, and the target's classes as if they were one, placed in two dimensions so that squared distances come "
+    "near 1 minus their CKA. Stress is the relative error of the distances on the map: below 0.1 it is faithful, "
+    "above 0.2 it shows the rough order alone.",
+    "Torgerson, Psychometrika 1952; Kruskal, Psychometrika 1964; Cristianini et al., NeurIPS 2001",
+)
 DISCREPANCY = Entry(
     "MMD",
     "Maximum mean discrepancy: distance between a source's own data and the target in its features; 0 for the same "
@@ -87,6 +94,7 @@ def entries(studies: Iterable[Study], evaluations: Iterable[Evaluation]) -> list
     found += [SKETCH] * any(card.flops is not None for ranking in rankings for card in ranking.sources)
     found += [CONFIRMED] * any(study.confirmed for study in studies)
     found += [SIMILARITY] * any("cka" in s.measure for ranking in rankings for s in ranking.similarity)
+    found += [MAP] * any(ranking.source_map for ranking in rankings)
     found += [DISCREPANCY] * any("mmd" in d.measure for ranking in rankings for d in ranking.discrepancy)
     found += [AGREEMENT, REGRET] * any(evaluation.agreements for evaluation in evaluations)
     return found

@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING
 
 from ..results import Agreement, Candidate, Evaluation, Ranking, Step
 from ..stamp import Stamp, version_differences
+from ..tasks import ANSWERS
 from .advice import advice_plot
+from .alike import layer_similarity_plot, layer_similarity_table
 from .answer import Answer, answer
 from .canvas import Plot
 from .details import Detail, details
 from .examples import Sample, sample_notes, samples
 from .formats import arrows, clean, count, duration, listed, noun, shorten, written_edits
 from .glossary import entries
+from .maps import alignment_table, discrepancy_plot, map_plot
 from .orders import order_notes
 from .orders_table import orders_table
 from .plots import confirmation_plots, layer_plot, ranking_plot, similarity_plot
+from .race import race_notes
+from .raced import training_race_plot, training_race_table
 from .ranked import FEW_ROWS, layer_table, ranking_table, score_notes, scores_table
 from .spent import front_plot, learning_plots, race_plot
 from .study import Study
@@ -32,6 +37,7 @@ from .tables import (
     card_table,
     confirmation_table,
     discrepancy_table,
+    ranks,
 )
 from .trust import cautions
 from .trust_tables import trust_tables
@@ -76,6 +82,7 @@ class Section:
     answer: Answer
     facts: str
     classes: str
+    answers: str
     ranking: Table | None
     first_rows: Table | None  # of the ranking, where all of them are too many
     scores: Table | None
@@ -84,11 +91,14 @@ class Section:
     cautions: tuple[str, ...]
     trust: tuple[tuple[str, Table], ...]
     layers: Table | None
+    lacks_layers: bool  # there would be such a table, were there not too many rows in it
+    alike: tuple[Table, ...]  # layers, and sources and the classes
     plots: tuple[Plot, ...]
     samples: tuple[Sample, ...]
     sample_notes: tuple[str, ...]
     roads: tuple[Road, ...]
     confirmed: Table | None
+    races: tuple[tuple[tuple[str, ...], Table], ...]  # of training: what is said of each, and its arms
     agreement: Table | None
     discrepancy: Table | None
     cards: Table | None
@@ -195,6 +205,7 @@ def _section(key: str, study: Study, level: float, with_layers: bool) -> Section
         answer=answer(study, verdict),
         facts=_facts(study),
         classes=_classes(study),
+        answers=ANSWERS[study.target.task].capitalize(),
         ranking=ranking_table(ranked, verdict) if ranked else None,
         first_rows=ranking_table(ranked, verdict, FEW_ROWS) if ranked else None,
         scores=scores_table(ranked) if ranked and len(ranked.scorers) > 1 else None,
@@ -203,11 +214,14 @@ def _section(key: str, study: Study, level: float, with_layers: bool) -> Section
         cautions=(*(cautions(ranking) if ranking else ()), *_mixed(study)),
         trust=trust_tables(ranking) if ranking else (),
         layers=layer_table(ranking) if ranking and with_layers and _has_layers(ranking) else None,
+        lacks_layers=ranking is not None and not with_layers and _has_layers(ranking),
+        alike=tuple(_alike(ranking)) if ranking else (),
         plots=tuple(_plots(key, study, verdict)),
         samples=samples(ranking) if ranking else (),
         sample_notes=tuple(sample_notes(ranking)) if ranking else (),
         roads=tuple(_roads(ranking)) if ranking else (),
         confirmed=confirmation_table(study) if study.confirmed else None,
+        races=tuple(_races(study)),
         agreement=_agreement(study.agreements, ranking.rank_by if ranking else None, level, with_target=False),
         discrepancy=discrepancy_table(ranking) if ranking and ranking.discrepancy else None,
         cards=card_table(ranking) if ranking and ranking.sources else None,
@@ -229,6 +243,12 @@ def _has_layers(ranking: Ranking) -> bool:
     return len(ranking.best()) < len(ranking.candidates)
 
 
+def _alike(ranking: Ranking) -> Iterable[Table]:
+    if made := alignment_table(ranking):
+        yield made
+    yield from (layer_similarity_table(ranking, found) for found in ranking.layer_similarity)
+
+
 def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
     if ranking := study.ranking:
         found = [
@@ -238,12 +258,26 @@ def _plots(key: str, study: Study, verdict: Verdict) -> Iterable[Plot]:
             layer_plot(ranking, f"{key}-layers"),
         ]
         found += view_plots(ranking, f"{key}-view")
+        found += [map_plot(ranking, f"{key}-map"), discrepancy_plot(ranking, f"{key}-data")]
+        found += [
+            layer_similarity_plot(ranking, s, f"{key}-pairs-{i}") for i, s in enumerate(ranking.layer_similarity)
+        ]
         found += [similarity_plot(ranking, s, f"{key}-alike-{i}") for i, s in enumerate(ranking.similarity)]
         yield from (plot for plot in found if plot)
     yield from confirmation_plots(study, f"{key}-confirmed")
+    places = ranks(ranking) if ranking else {}
+    trained = (training_race_plot(truth, places, f"{key}-arms-{i}") for i, truth in enumerate(study.truths))
+    yield from (plot for plot in trained if plot)
     yield from learning_plots(study, f"{key}-learning")
     advice = [one for made in study.advised for one in made.advice]
     yield from (advice_plot(one, f"{key}-advice-{place}") for place, one in enumerate(advice))
+
+
+def _races(study: Study) -> Iterable[tuple[tuple[str, ...], Table]]:
+    places = ranks(study.ranking) if study.ranking else {}
+    for truth in study.truths:
+        if truth.race:
+            yield tuple(race_notes(truth.race)), training_race_table(truth, truth.race, places)
 
 
 def _mixed(study: Study) -> list[str]:
@@ -258,12 +292,8 @@ def _facts(study: Study) -> str:
     target, split = study.target, study.split
     named = {"image": "image", "audio": "sound", "text": "text"}[target.modality]
     n = len(target.classes)
-    told = {
-        "classification": f"{n} classes",
-        "multilabel": noun(n, "label"),
-        "regression": f"{noun(n, 'number')} to predict",
-    }
-    facts = f"{noun(target.n_samples, named)}, {told[target.task]}"
+    told = ANSWERS[target.task] if n > 1 else ANSWERS[target.task].removesuffix("s")  # there is no single class
+    facts = f"{noun(target.n_samples, named)}, {n} {told}{' to predict' if target.task == 'regression' else ''}"
     if target.class_counts:
         low, high = min(target.class_counts), max(target.class_counts)
         facts += f" of {count(low)}" + (f" to {count(high)}" if high > low else "")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..choices import NOISE
 from ..results import Candidate, Confirmed, Ranking, Similarity
-from .canvas import DIM, INK, LINE, PAPER, SERIES, Plot, draw
+from .canvas import DIM, LINE, PAPER, SERIES, Plot, draw
 from .choices import curve
 from .formats import MISSING, listed, number, percent, shorten
+from .labels import SCALE, label_cells
 from .study import Study
 from .tables import higher_is_better, ranks
 from .verdict import Verdict, raw_input, twin
@@ -178,18 +179,11 @@ def similarity_plot(ranking: Ranking, found: Similarity, key: str) -> Plot | Non
     values = [[found.values[i][j] for j in order] for i in order]
 
     def paint(figure: Figure) -> None:
-        from matplotlib import colormaps
-
         axes = figure.add_subplot()
         grid = [[float("nan") if v is None else v for v in row] for row in values]
-        axes.pcolormesh(grid, cmap="cividis", vmin=0, vmax=1, edgecolors="none")
-        for y, row in enumerate(values):
-            for x, v in enumerate(row):
-                if len(names) <= 12:
-                    dark = v is not None and sum(colormaps["cividis"](min(max(v, 0.0), 1.0))[:3]) < 1.5
-                    color = INK if v is None else "#ffffff" if dark else "#000000"
-                    text = MISSING if v is None else f"{v:.2f}".replace("-", "\u2212")
-                    axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=color)
+        axes.pcolormesh(grid, cmap=SCALE, vmin=0, vmax=1, edgecolors="none")
+        if len(names) <= 12:
+            label_cells(axes, values)
         labels = [str(places.get(name, MISSING)) for name in names]
         axes.set_yticks([k + 0.5 for k in range(len(names))], labels)
         axes.set_xticks([k + 0.5 for k in range(len(names))], labels)

@@ -35,7 +35,7 @@ def report(
     out : str or Path, default="report.html"
     format : {"html", "md", "yaml", "json", "csv"}, optional
         A page; a summary for a pull request; a model-selection card; everything; a row per candidate. By default what
-        the name of `out` ends with, else HTML.
+        the name of `out` ends with, and HTML where it has no ending.
 
     Returns
     -------
@@ -45,7 +45,8 @@ def report(
     Raises
     ------
     ResultError
-        If there is nothing to report, a file is no saved result, the format is unknown, or `out` cannot be written.
+        If there is nothing to report, a file is no saved result, the format or the ending of `out` is unknown, or it
+        cannot be written.
     """
     made = format or format_of(out)
     if made not in SUFFIXES:
@@ -55,8 +56,18 @@ def report(
 
 
 def format_of(out: str | Path) -> str:
-    """The format that a file's name asks for."""
-    return _BY_SUFFIX.get(Path(out).suffix.lower(), "html")
+    """The format that a file's name asks for; a page where it has no ending.
+
+    Raises
+    ------
+    ResultError
+        If the ending is of no format here.
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix and suffix not in _BY_SUFFIX:
+        known = ", ".join(_BY_SUFFIX)
+        raise ResultError(f"{out}: no report ends in {suffix}; expected one of {known}, or say which by --format.")
+    return _BY_SUFFIX.get(suffix, "html")
 
 
 def write(text: str, out: str | Path) -> Path:

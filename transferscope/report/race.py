@@ -14,8 +14,12 @@ def race_lines(truth: Truth) -> list[str]:
     race = truth.race
     if race is None:
         return []
-    lines = [_rung(rung) for rung in race.rungs]
-    return [*lines, _winner(race), _price(race), *_agreement(race), *_predicted(race)]
+    return [*map(_rung, race.rungs), *race_notes(race)]
+
+
+def race_notes(race: TrainingRace) -> list[str]:
+    """The winner, the price, and the agreement with the ranking."""
+    return [winner_sentence(race), price_sentence(race), *_agreement(race), *_predicted(race)]
 
 
 def arm_name(arm: Arm) -> str:
@@ -34,7 +38,8 @@ def _rung(rung: Rung) -> str:
     return f"{where}: {noun(len(rung.ran), 'arm')} in {duration(rung.seconds)}{best}{''.join(f'; {t}' for t in told)}."
 
 
-def _winner(race: TrainingRace) -> str:
+def winner_sentence(race: TrainingRace) -> str:
+    """Who won, how sure that is, and why the race ended."""
     said = f"{'decided' if race.decided else 'not decided'}, at least {percent(race.certainty)} sure"
     ends = {
         "decided": "stopped there", "done": "all was trained",
@@ -46,7 +51,8 @@ def _winner(race: TrainingRace) -> str:
     )
 
 
-def _price(race: TrainingRace) -> str:
+def price_sentence(race: TrainingRace) -> str:
+    """What the race took beside training everything."""
     if race.full_seconds is None:
         return f"The race trained for {duration(race.seconds)}."
     lacking = f", {listed([shorten(name, LONGEST) for name in race.unpriced])} not counted" if race.unpriced else ""

@@ -9,6 +9,7 @@ from ..choices import NOISE
 from ..results import Confirmed, Ranking, Run
 from .canvas import DIM, LINE, PAPER, SERIES, Plot, draw
 from .formats import count, listed, noun, number, percent, shorten
+from .labels import label_points
 from .plots import DASHES, MARKERS, MOST_CURVES, WIDTH, axis_label, calm, plain_ticks
 from .study import Study
 from .tables import ranks
@@ -55,22 +56,24 @@ def front_plot(ranking: Ranking, key: str) -> Plot | None:
             axes.plot([1000 * cost] * 2, [value - half, value + half], color=color, linewidth=1, alpha=0.5, zorder=2)
             face = color if on_front else PAPER
             axes.plot([1000 * cost], [value], "o", color=color, markerfacecolor=face, markersize=7, zorder=3)
-            if len(points) <= MOST_RACERS or on_front:
-                axes.annotate(
-                    str(places[source]), (1000 * cost, value), xytext=(6, 5), textcoords="offset points",
-                    zorder=4, fontweight="bold",
-                )  # fmt: skip
         calm(axes, "both")
         axes.margins(x=0.1)
         plain_ticks(axes)
         axes.set_xlabel("latency of one sample, ms")
         axes.set_ylabel(axis_label(ranking))
+        told = [p for p in points if len(points) <= MOST_RACERS or p[0] in ranking.pareto]
+        told.sort(key=lambda p: places[p[0]])
+        label_points(axes, _spots(told), [str(places[p[0]]) for p in told], _spots(points))
 
     named = [f"{shorten(p[0], 60)} ({milliseconds(p[1])}, {number(p[2])})" for p in front]
     finding = f"On the front of score and latency: {listed(named)}."
     drawing = partial(draw, WIDTH, 330, paint, key=key, finding=finding)
     rest = " Filled points are on it: no other source is both better and faster." if len(front) < len(points) else ""
     return Plot("Score against cost", drawing, f"{finding}{rest} Bars are 90 % intervals, numbers the ranks above.")
+
+
+def _spots(points: list[Point]) -> list[tuple[float, float]]:
+    return [(1000 * cost, value) for _, cost, value, _ in points]
 
 
 def race_plot(ranking: Ranking, key: str) -> Plot | None:
