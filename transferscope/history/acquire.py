@@ -23,7 +23,9 @@ class Choice:
     ----------
     source : str
     gain : float
-        Expected improvement of the best accuracy so far; before there is one, of an average source's.
+        Expected improvement on `over`.
+    over : float
+        The best accuracy so far; before there is one, an average source's.
     seconds : float
         That training is expected to take.
     is_worth_it : bool
@@ -32,6 +34,7 @@ class Choice:
 
     source: str
     gain: float
+    over: float
     seconds: float
     is_worth_it: bool
 
@@ -91,6 +94,7 @@ def next_source(
     return Choice(
         surrogate.sources[place],
         float(gain),
+        float(over),
         float(found.seconds[place]),
         best is None or bool(values[place] > best),
     )
