@@ -126,7 +126,10 @@ def test_the_best_of_noisy_results_is_the_best_expected() -> None:
     assert sure is not None
     place, best = surrogate.sources.index(choice.source), found.mean[[2, 3, 4]].max()
     at = (best - found.mean[place]) / found.deviation[place]
-    assert choice.gain == pytest.approx(found.deviation[place] * (norm.pdf(at) - at * norm.sf(at)))
+    drawn = found.mean[place] + found.deviation[place] * norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    assert at < 2
+    assert choice.gain == pytest.approx(np.maximum(np.minimum(drawn, 1) - best, 0).mean(), rel=1e-3)
+    assert choice.over == pytest.approx(best)
     assert choice.gain > sure.gain  # of 0.9 that hardly counts, less is to be beaten
 
 
@@ -225,6 +228,14 @@ def test_a_run_is_worth_it_until_the_best_is_out_of_reach() -> None:
     assert first.is_worth_it
     assert not last.is_worth_it
     assert 0 < last.gain < 0.01
+
+
+def test_nothing_is_worth_it_beside_a_perfect_source() -> None:
+    surrogate = Surrogate.fit(make())
+    choice = next_source(surrogate, {"s2": 0.9999, "s3": 0.5})
+    assert choice is not None
+    assert not choice.is_worth_it
+    assert 0 <= choice.gain <= 0.0001
 
 
 @settings(deadline=None)

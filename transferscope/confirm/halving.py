@@ -126,7 +126,8 @@ def race(
         Told which arms fell behind.
     invite : callable
         Asked for another source after every stage, until it has none: ``invite(at, spare)`` is told all that was seen
-        at each stage and the seconds that the next one leaves, and answers with finished arms and arms to train.
+        at each stage and the seconds that are left beside training the others to their end, and answers with finished
+        arms and arms to train.
 
     References
     ----------
@@ -178,7 +179,7 @@ class _Course:
         """Train until a stage; who goes on from it, best first."""
         if not running:
             return []
-        until, following = self.points[place], self._following(place)
+        until, following = self.points[place], self.points[min(place + 1, len(self.points) - 1)]
         self.pairs |= {(arm.source, arm.strategy) for arm in running}
         before = {arm: self.contending[arm].seconds for arm in running if arm in self.contending}
         seen, others = self.advance(running, until), self.at.get(until, {})
@@ -204,11 +205,13 @@ class _Course:
         return [arm for arm in kept if arm not in others]
 
     def let_in(self, invite: Invite, n_stages: int, running: list[Arm]) -> list[Arm]:
-        """Those that are running, and those that join them after so many stages."""
-        following = self._following(n_stages - 1)
+        """Those that are running, and those that join them after so many stages.
+
+        What is running comes first: the time that all of it would take to its end is not given away.
+        """
         while True:
             begun = [self.contending[arm] for arm in running if arm in self.contending]
-            spare = self.left() - sum(_price(one, following) for one in begun)
+            spare = self.left() - sum(_price(one, self.points[-1]) for one in begun)
             found = invite(self.at, spare) if spare > 0 else None
             if found is None:
                 return running
@@ -217,10 +220,6 @@ class _Course:
             for place in range(n_stages):
                 late = self.run(late, place)
             running = [*running, *late]
-
-    def _following(self, place: int) -> int:
-        """The stage after this one, or the last."""
-        return self.points[min(place + 1, len(self.points) - 1)]
 
 
 def halve(

@@ -90,13 +90,14 @@ def next_source(
     known = surrogate.places([name for name, value in observed.items() if np.isfinite(value)])
     best = max(found.mean[known], default=None)
     over = surrogate.level.mean if best is None else best
-    gain = deviation[place] * _excess(np.array((over - found.mean[place]) / deviation[place]))
+    edges = np.array([over, 1.0])  # an accuracy above 1 is none to hope for
+    gain, beyond = deviation[place] * _excess((edges - found.mean[place]) / deviation[place])
     return Choice(
         surrogate.sources[place],
-        float(gain),
+        float(gain - beyond),
         float(over),
         float(found.seconds[place]),
-        best is None or bool(values[place] > best),
+        best is None or bool(gain - beyond > charge[place]),
     )
 
 
