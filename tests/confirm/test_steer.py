@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from transferscope.evaluate.table import Table
 from transferscope.history.acquire import PRICE
 from transferscope.history.store import Store
 from transferscope.history.surrogate import GRID, Surrogate
+from transferscope.report.race import race_lines
 from transferscope.results import Ranking, Truth, load_result
 from transferscope.spending import Arm
 from transferscope.storage import cache_dir
@@ -224,6 +226,8 @@ def test_a_race_that_somebody_joins_is_recorded_and_repeats_itself(
         assert one.late
         assert one.late.after.low <= one.late.after.mean <= one.late.after.high
         assert one.late.gain > 0
+    said = " ".join(race_lines(truth)).replace("\u00a0", " ")
+    assert all(f"{one.source} came in after epoch {one.late.until}, by" in said for one in late if one.late)
     saved = truth.to_json(tmp_path / "t.json")
     assert load_result(saved) == truth
     assert timeless(confirm(ranking, store)) == timeless(truth)
@@ -281,6 +285,31 @@ def test_a_joined_race_whose_budget_was_spent_goes_on_as_if_it_had_not(
     straight = confirm(ranking, store, budget=1e6)
     assert timeless(second) == timeless(straight)
     assert now[0] - n_epochs <= n_epochs  # nothing that the longer race trains was trained twice
+
+
+def test_the_back_test_keeps_its_budgets_and_counts_who_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "reports" / "benchmarks"))
+    study = importlib.import_module("steered")
+    rng = np.random.default_rng(0)
+    accuracy = np.clip(rng.normal(0.6, 0.1, (6, 1)) + rng.normal(0, 0.1, 40) + rng.normal(0, 0.05, (6, 40)), 0, 1)
+    seconds = np.exp(rng.normal(4, 0.3, (6, 1)) + rng.normal(0, 0.5, 40))
+    table = Table(tuple("abcdef"), tuple(f"s{i}" for i in range(40)), accuracy, {}, seconds)
+    found = np.array([study.one_race(table, study.Setup(0.3), target, 0) for target in range(6)])
+    regret, spent, late = np.moveaxis(found, -1, 0)
+    assert (regret >= 0).all()
+    longest = (seconds / seconds.sum(axis=1, keepdims=True)).max() * 40 / study.Setup(0.3).n_ranked
+    assert (spent <= np.array(study.Setup(0.3).budgets)[:, None] + longest / study.EPOCHS).all()
+    kinds = dict(zip(study.KINDS, np.moveaxis(late, -1, 0), strict=True))
+    assert not kinds[study.FIXED].any()
+    assert not kinds[study.WIDER].any()
+    assert 0 < kinds[study.STEERED].max() <= study.TOP
+    again = study.one_race(table, study.Setup(0.3), 2, 0)
+    assert np.array_equal(again, found[2])
+    one = study.Training({"s": 0.8}, {"s": 20.0}, {"s": 0.5}, {"s": 0.0}, budget=7.0)
+    arm = study.arm_of("s")
+    assert one.advance([arm], 2)[arm].accuracy == pytest.approx(0.8 * (1 - math.exp(-1)) / (1 - math.exp(-5)))
+    assert one.advance([arm], 10)[arm].epochs == 4  # the fourth epoch ends after the budget
+    assert one.left() == -1.0
 
 
 SCRIPT = """
