@@ -83,11 +83,33 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """An accuracy that is expected, with its 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Late:
+    """Why a source came into a race that was running: what was measured there says so, with earlier targets."""
+
+    until: int  # the stage after which it came in, and until which it was brought; 0: what has no epochs
+    before: Expected  # of its accuracy, by earlier targets alone
+    after: Expected  # of its validation accuracy at that stage, given what the others showed
+    best: float  # expected of the best source so far, at that stage
+    gain: float  # expected improvement on it, above what the time is priced at
+    seconds: float  # it was expected to take until there
+
+
+@dataclass(frozen=True)
 class Entrant:
     """A source of a race, and why it is in."""
 
     source: str
-    reason: Literal["asked", "best set", "first", "history", "random"]  # first: the ranking has no best set
+    reason: Literal["asked", "best set", "first", "history", "random", "results"]  # first: there is no best set
+    late: Late | None = None  # of "results", which come from those that ran before
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,104 @@ def test_rungs_are_those_of_a_simulation_by_brute_force(curves: list[list[float]
     assert all(table.trained[arm] == 10 for arm in alive)
 
 
+class Guests:
+    """Who comes in after each stage, one at a time; what is told is kept."""
+
+    def __init__(self, table: Curves, by_stage: Mapping[int, Sequence[Arm]]) -> None:
+        self.table, self.waiting = table, {stage: list(arms) for stage, arms in by_stage.items()}
+        self.spares: list[float] = []
+
+    def __call__(self, at: Mapping[int, Mapping[Arm, Seen]], spare: float) -> tuple[dict[Arm, Seen], list[Arm]] | None:
+        for stage, seen in at.items():
+            assert all(one.epochs == stage for one in seen.values())
+        self.spares.append(spare)
+        waiting = self.waiting.get(max(at), [])
+        return ({}, [waiting.pop(0)]) if waiting else None
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    curves=st.lists(st.lists(st.floats(0, 1), min_size=10, max_size=10), min_size=1, max_size=10),
+    comes=st.lists(st.sampled_from([0, 0, 2, 4, 10]), min_size=10, max_size=10),
+    paired=st.booleans(),
+)
+def test_late_arms_are_judged_as_a_simulation_by_brute_force_does(
+    curves: list[list[float]], comes: list[int], paired: bool
+) -> None:
+    """At every stage a late one goes on as if it had been there, and nobody that went on is called back."""
+    arms = [Arm(f"s{i}", "full", 1e-3) for i in range(len(curves))]
+    table = Curves(dict(zip(arms, curves, strict=True)), paired=paired)
+    start = [arm for arm, stage in zip(arms, comes, strict=False) if stage == 0 or arm == arms[0]]
+    guests = {
+        n: [a for a, stage in zip(arms, comes, strict=False) if stage == n and a not in start] for n in (2, 4, 10)
+    }
+    expected: list[tuple[int, set[Arm], set[Arm]]] = []
+    there: dict[int, list[Arm]] = {2: [], 4: [], 10: []}
+
+    def step(group: list[Arm], stage: int) -> list[Arm]:
+        everyone = there[stage] = [*there[stage], *group]
+        seen = {arm: table.seen(arm, stage) for arm in everyone}
+        order = sorted(everyone, key=lambda arm: -seen[arm].accuracy)
+        gone = set()
+        for arm in order[math.ceil(len(order) / 2) :] if stage < 10 else ():
+            gap, error = difference(seen[order[math.ceil(len(order) / 2) - 1]], seen[arm], N_ROWS)
+            gone |= {arm} & set(group) if gap > NOISE * error else set()
+        if group:
+            expected.append((stage, set(group), gone))
+        return [arm for arm in group if arm not in gone]
+
+    alive = start
+    for stage in (2, 4, 10):
+        if not (alive := step(alive, stage)):
+            break
+        for guest in guests[stage]:
+            mine = [guest]
+            for earlier in (one for one in (2, 4, 10) if one <= stage):
+                mine = step(mine, earlier)
+            alive = [*alive, *mine]
+    found = race(
+        {}, start, table.advance, epochs=10, n_rows=N_ROWS, confidence=2.0, drop=table.dropped.update,
+        invite=Guests(table, guests),
+    )  # fmt: skip
+    assert [(rung.until, {o.arm for o in rung.ran}, {o.arm for o in rung.dropped}) for rung in found.rungs] == expected
+    assert set(found.contending) == set(alive)
+    assert table.dropped == {arm for _, _, gone in expected for arm in gone}
+    assert sum(rung.seconds for rung in found.rungs) == sum(table.trained.values())
+
+
+def test_late_arms_get_the_time_that_the_others_do_not_need() -> None:
+    arms = list(flat(0.9, 0.89, 0.895, 0.91))
+    table = Curves(flat(0.9, 0.89, 0.895, 0.91), limit=30)
+    guests = Guests(table, {2: [arms[2]], 4: [arms[3]]})
+    found = race(
+        {}, arms[:2], table.advance, epochs=10, n_rows=N_ROWS, confidence=2.0, left=table.left, invite=guests
+    )  # fmt: skip
+    # after 2 epochs of two arms 26 are left, of which these need 16; then 24 and 24: nobody is asked for more
+    assert guests.spares == [10.0]
+    assert [(rung.until, len(rung.ran)) for rung in found.rungs] == [(2, 2), (2, 1), (4, 3), (10, 3)]
+    assert found.ended == "done"
+    short = Curves(flat(0.9, 0.89, 0.895), limit=21)
+    late = Guests(short, {10: [arms[2]]})
+    spent = race({}, arms[:2], short.advance, epochs=10, n_rows=N_ROWS, confidence=2.0, left=short.left, invite=late)
+    assert spent.ended == "budget"  # it came in for the last second
+    assert spent.benched == {arms[2]}
+    assert [one.reason for rung in spent.rungs for one in rung.dropped] == ["budget"]
+
+
+def test_who_comes_in_late_may_be_asked_to_prove_it() -> None:
+    """A race that its first arms would end goes on while a new one is not told from the best."""
+    arms = list(flat(0.9, 0.6, 0.9))
+    table = Curves(flat(0.9, 0.6, 0.9), paired=True)
+    alone = race({}, arms[:2], table.advance, epochs=10, n_rows=N_ROWS, confidence=0.95)
+    assert (alone.ended, [rung.until for rung in alone.rungs]) == ("decided", [2])
+    table = Curves(flat(0.9, 0.6, 0.9), paired=True)
+    joined = race(
+        {}, arms[:2], table.advance, epochs=10, n_rows=N_ROWS, confidence=0.95, invite=Guests(table, {2: [arms[2]]})
+    )
+    assert joined.ended == "done"
+    assert set(joined.contending) == {arms[0], arms[2]}
+
+
 def test_the_better_half_goes_on_and_ties_with_its_last_one_too() -> None:
     kept, dropped = halve(Curves(flat(0.9, 0.5, 0.88, 0.87, 0.2)).advance(list(flat(*range(5))), 2), N_ROWS, 4)
     assert [arm.source for arm in kept] == ["s0", "s2", "s3"]

@@ -17,6 +17,7 @@ from transferscope.confirm import Recipe, training
 from transferscope.confirm.network import Network
 from transferscope.confirm.race import entrants, seconds_of
 from transferscope.confirm.search import plan_of
+from transferscope.confirm.steer import Steering
 from transferscope.confirm.strategy import STRATEGIES, Trial
 from transferscope.confirm.training import known, train
 from transferscope.errors import TransferScopeError
@@ -237,7 +238,8 @@ def test_the_historys_favourite_and_a_random_source_run_too(ranking: Ranking, tm
 
     store = Store.open(tmp_path / "h.db")
     store.import_table(read_table(table), "past.csv")
-    found = entrants(six, None, 6, store)
+    steering = Steering.learned(six, store)
+    found = entrants(six, None, 6, steering)
     assert [(one.source, one.reason) for one in found[:3]] == [
         ("s0", "best set"),
         ("s1", "best set"),
@@ -245,9 +247,9 @@ def test_the_historys_favourite_and_a_random_source_run_too(ranking: Ranking, tm
     ]
     assert found[3].reason == "random"
     assert found[3].source in {"s2", "s3", "s5"}
-    assert entrants(six, None, 6, store) == found
+    assert entrants(six, None, 6, steering) == found
     assert [one.source for one in entrants(six, None, 1, None)][:1] == ["s0"]
-    assert [one.reason for one in entrants(six, list(candidates[:2]), 6, store)] == ["asked", "asked"]
+    assert [one.reason for one in entrants(six, list(candidates[:2]), 6, steering)] == ["asked", "asked"]
 
 
 def test_what_a_race_says_of_its_price_and_of_the_scores(ranking: Ranking) -> None:

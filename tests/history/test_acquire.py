@@ -92,6 +92,47 @@ def test_predictions_are_those_of_dense_conditioning() -> None:
     np.testing.assert_allclose(chance, np.array(expected) / np.sum(expected), rtol=1e-6)
 
 
+def test_noise_is_a_variance_beside_the_covariance() -> None:
+    surrogate, observed = Surrogate.fit(make(), strength=3.0), {"s1": 0.7, "s4": 0.5, "s9": 0.61}
+    noise = {"s1": 0.3, "s9": 1.2}  # none of s4
+    found, places = surrogate.predict(observed, noise=noise), surrogate.places(list(observed))
+    values, errors = np.array(list(observed.values())), np.array([noise.get(name, 0.0) for name in observed])
+    chance, means, squares = np.empty(len(GRID)), np.empty((len(GRID), 12)), np.empty((len(GRID), 12))
+    for row, step in enumerate(GRID):
+        scale = np.exp(surrogate.log_scale.mean + np.sqrt(surrogate.log_scale.variance) * step)
+        mean = surrogate.level.mean + scale * surrogate.mean
+        joint = scale**2 * surrogate.covariance + surrogate.level.variance
+        seen = joint[np.ix_(places, places)] + scale**2 * np.diag(errors)
+        gain = joint[:, places] @ np.linalg.inv(seen)
+        means[row] = mean + gain @ (values - mean[places])
+        squares[row] = np.diag(joint - gain @ joint[places]) + means[row] ** 2
+        chance[row] = multivariate_normal.pdf(values, mean[places], seen) * norm.pdf(step)
+    expected = chance / chance.sum() @ means
+    np.testing.assert_allclose(found.mean, expected, atol=1e-9)
+    np.testing.assert_allclose(found.deviation**2, chance / chance.sum() @ squares - expected**2, atol=1e-8)
+    assert found.mean[4] == 0.5
+    assert found.deviation[4] == 0.0
+    assert found.deviation[1] > 0.0
+    sharp = surrogate.predict(observed)
+    assert (np.delete(found.deviation, 4) > np.delete(sharp.deviation, 4)).all()
+
+
+def test_the_best_of_noisy_results_is_the_best_expected() -> None:
+    surrogate = Surrogate.fit(make())
+    observed, noise = {"s2": 0.9, "s3": 0.5, "s4": 0.52}, {"s2": 20.0}
+    choice, sure = next_source(surrogate, observed, noise=noise), next_source(surrogate, observed)
+    found = surrogate.predict(observed, noise=noise)
+    assert choice is not None
+    assert sure is not None
+    place, best = surrogate.sources.index(choice.source), found.mean[[2, 3, 4]].max()
+    at = (best - found.mean[place]) / found.deviation[place]
+    drawn = found.mean[place] + found.deviation[place] * norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    assert at < 2
+    assert choice.gain == pytest.approx(np.maximum(np.minimum(drawn, 1) - best, 0).mean(), rel=1e-3)
+    assert choice.over == pytest.approx(best)
+    assert choice.gain > sure.gain  # of 0.9 that hardly counts, less is to be beaten
+
+
 def test_without_results_the_order_is_the_priors() -> None:
     prior = {"a": 0.2, "b": -1.0, "c": 0.9, "d": 0.0}
     assert picks(Surrogate.fit(empty(*"abcd"), prior=prior)) == ["c", "a", "d", "b"]
@@ -187,6 +228,14 @@ def test_a_run_is_worth_it_until_the_best_is_out_of_reach() -> None:
     assert first.is_worth_it
     assert not last.is_worth_it
     assert 0 < last.gain < 0.01
+
+
+def test_nothing_is_worth_it_beside_a_perfect_source() -> None:
+    surrogate = Surrogate.fit(make())
+    choice = next_source(surrogate, {"s2": 0.9999, "s3": 0.5})
+    assert choice is not None
+    assert not choice.is_worth_it
+    assert 0 <= choice.gain <= 0.0001
 
 
 @settings(deadline=None)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from transferscope.report.race import race_lines
 from transferscope.results import Confirmed, SplitCard, TargetCard, Truth
-from transferscope.spending import Arm, ArmDropped, Entrant, Prediction, Ran, Rung, TrainingRace
+from transferscope.spending import Arm, ArmDropped, Entrant, Expected, Late, Prediction, Ran, Rung, TrainingRace
 from transferscope.stamp import make_stamp
 
 ARM, OTHER = Arm("timm:a", "full", 1e-3), Arm("timm:[b]", "joint", 1e-4, 0.5)
@@ -43,6 +43,20 @@ def test_every_figure_is_of_the_record() -> None:
         "its first would lose 10.0 points.",
         "Predicted for timm:a: 80.0 %; measured: 92.0 %, outside 70.0 % to 90.0 %.",
     ]
+
+
+def test_who_came_in_late_and_why() -> None:
+    late = Late(2, Expected(0.6, 0.4, 0.8), Expected(0.84, 0.7, 0.9), best=0.82, gain=0.031, seconds=90.0)
+    race = replace(RACE, entrants=(*RACE.entrants, Entrant("timm:c", "results", late)))
+    line = race_lines(replace(TRUTH, race=race))[2].replace("\u00a0", " ")
+    assert line == (
+        "timm:c came in after epoch 2, by what the others had shown and earlier targets: 84.0 % (70.0 % to 90.0 %) "
+        "expected by then, a mean gain of 3.1 points on the best so far (82.0 %), for 90.0 s; before the race, 60.0 % "
+        "(40.0 % to 80.0 %) in the end."
+    )
+    probed = replace(race, entrants=(Entrant("timm:c", "results", replace(late, until=0)),))
+    assert "timm:c came in after what has no epochs, by" in race_lines(replace(TRUTH, race=probed))[2]
+    assert len(race_lines(TRUTH)) == len(race_lines(replace(TRUTH, race=race))) - 1
 
 
 def test_a_spent_budget_says_how_to_go_on_and_no_race_says_nothing() -> None:

@@ -19,6 +19,7 @@ from ..stamp import make_stamp
 from ..targets import Split, Target, load_target, split_target
 from .race import AUTO as RACE_AUTO
 from .race import CONFIDENCE, entrants, race_sources, seconds_of
+from .steer import Steering
 from .strategy import STRATEGIES, Recipe
 from .trials import Settings, confirmed_by, finish, finished, trial_of
 
@@ -75,8 +76,9 @@ def confirm(
         The history that keeps what is measured; None is the default store, False keeps nothing.
     trust_remote_code : bool, default=False
     race : bool, optional
-        Whether to stop early what others beat, among the best set, the history's favourite and one source at random;
-        see `race_sources`. Default: if a budget is given. "auto" strategies then are linear_probe, lp_ft and full.
+        Whether to stop early what others beat, among the best set, the history's favourite, one source at random, and
+        up to `top` that the history would add as results come in; see `race_sources`. Default: if a budget is given.
+        "auto" strategies then are linear_probe, lp_ft and full.
     budget : str or float, optional
         Time for this call, such as ``20m``, or in seconds.
     confidence : float, default=0.95
@@ -104,7 +106,8 @@ def confirm(
     names = auto if strategy == "auto" else (strategy,) if isinstance(strategy, str) else tuple(strategy)
     chosen = _choose(ranking, top, sources, controls)
     history = Store.given(store)
-    running = entrants(ranking, chosen if sources is not None else None, top, history) if racing else ()
+    steering = Steering.learned(ranking, history) if racing and sources is None else None
+    running = entrants(ranking, chosen if sources is not None else None, top, steering) if racing else ()
     if not (running or chosen):
         raise TransferScopeError(
             "the ranking holds no source to train, only controls; rank some, or name which with sources."
@@ -119,7 +122,8 @@ def confirm(
     settings = Settings(data, split, recipe, extractor, seed, trust_remote_code, progress, own)
     if racing:
         found = race_sources(
-            ranking, running, names, settings, budget=limit, confidence=confidence, started=started
+            ranking, running, names, settings, budget=limit, confidence=confidence, started=started,
+            steering=steering, top=top,
         )  # fmt: skip
     else:
         found = (*_train_all(settings, chosen, names), None)

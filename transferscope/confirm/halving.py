@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -50,6 +50,9 @@ class Seen:
         return not self.collapsed, self.accuracy
 
 
+Invite = Callable[[Mapping[int, Mapping[Arm, Seen]], float], tuple[Mapping[Arm, Seen], Sequence[Arm]] | None]
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """How the rungs went.
@@ -92,12 +95,16 @@ def race(
     confidence: float,
     left: Callable[[], float] = lambda: math.inf,
     drop: Callable[[Iterable[Arm]], object] = list,
+    invite: Invite = lambda *_: None,
 ) -> Outcome:
     """Train arms by stages, and after each keep the better half of those that are not finished.
 
     An arm within `NOISE` standard errors of the last one of that half is kept too, as long as the next stage of all
     that are kept fits into the time that is left; else it is dropped for the budget's sake. Finished arms cost nothing
     more and stay. A race of one source and strategy has its winner at the start, and goes on for its rates.
+
+    Arms that come in late run the stages that the others have behind them, and go on from each if they are of the
+    better half of all that were seen there, or tied with its last one. What went on before them is not dropped.
 
     Parameters
     ----------
@@ -118,42 +125,102 @@ def race(
         Seconds.
     drop : callable
         Told which arms fell behind.
+    invite : callable
+        Asked for another source after every stage, until it has none: ``invite(at, spare)`` is told all that was seen
+        at each stage and the seconds that are left beside training the others to their end, and answers with finished
+        arms and arms to train.
 
     References
     ----------
     Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016;
-    Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", JMLR 2018.
+    Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", JMLR 2018; Li et al., "A
+    System for Massively Parallel Hyperparameter Tuning", MLSys 2020 (stages that arms reach at different times).
     """
-    contending, running = dict(known), list(arms)
-    found = [_rung(0, known, known, (), {})] if known else []
-    benched: set[Arm] = set()
-    ended: Ended = "budget" if left() <= 0 else "done"
-    points, rivals = stages(epochs), len({(arm.source, arm.strategy) for arm in (*known, *arms)}) > 1
-    for until, following in zip(points, (*points[1:], epochs), strict=True):
+    course = _Course(stages(epochs), advance, n_rows, left, drop)
+    course.close(known)
+    course.ended = "budget" if left() <= 0 else "done"
+    running = list(arms) or course.let_in(invite, 0, [])  # what has no epochs tells less than the first stage will
+    for place in range(len(course.points)):
         if not running:
             break
-        before = {arm: contending[arm].seconds for arm in running if arm in contending}
-        seen = advance(running, until)
-        contending |= seen
-        if left() <= 0:
-            unfinished = [arm for arm in running if arm not in contending or not contending[arm].over]
-            found.append(_rung(until, running, contending, _unreached(unfinished, contending), before))
-            ended = "budget" if unfinished else "done"
-            benched |= set(unfinished)
+        running = course.let_in(invite, place + 1, course.run(running, place))
+        rivals = len(course.pairs) > 1
+        if running and rivals and certainty(course.contending, n_rows, looks(epochs)) >= confidence:
+            course.ended = "decided"
             break
-        unfinished = [arm for arm in running if arm in seen and not seen[arm].over]
-        running, dropped = halve({arm: seen[arm] for arm in unfinished}, n_rows, following, left())
-        found.append(_rung(until, seen, seen, dropped, before))
-        benched |= {one.arm for one in dropped if one.reason == "budget"}
-        failed = set(before) - set(seen)
+    ordered = {arm: course.contending[arm] for arm in ordered_by_worth(course.contending)}
+    return Outcome(tuple(course.rungs), ordered, frozenset(course.benched), course.ended)
+
+
+@dataclass
+class _Course:
+    """A race so far."""
+
+    points: tuple[int, ...]
+    advance: Callable[[Sequence[Arm], int], Mapping[Arm, Seen]]
+    n_rows: int
+    left: Callable[[], float]
+    drop: Callable[[Iterable[Arm]], object]
+    contending: dict[Arm, Seen] = field(default_factory=dict)
+    at: dict[int, dict[Arm, Seen]] = field(default_factory=dict)  # all that was seen at a stage
+    rungs: list[Rung] = field(default_factory=list)
+    benched: set[Arm] = field(default_factory=set)
+    pairs: set[Pair] = field(default_factory=set)
+    ended: Ended = "done"
+
+    def close(self, known: Mapping[Arm, Seen]) -> None:
+        """Enter what is finished without any stage."""
+        self.contending |= known
+        self.pairs |= {(arm.source, arm.strategy) for arm in known}
+        if known:
+            self.at[0] = {**self.at.get(0, {}), **known}
+            self.rungs.append(_rung(0, known, known, (), {}))
+
+    def run(self, running: Sequence[Arm], place: int) -> list[Arm]:
+        """Train until a stage; who goes on from it, best first."""
+        if not running:
+            return []
+        until, following = self.points[place], self.points[min(place + 1, len(self.points) - 1)]
+        self.pairs |= {(arm.source, arm.strategy) for arm in running}
+        before = {arm: self.contending[arm].seconds for arm in running if arm in self.contending}
+        seen, others = self.advance(running, until), self.at.get(until, {})
+        self.contending |= seen
+        self.at[until] = {**others, **{arm: seen[arm] for arm in running if arm in seen}}
+        if self.left() <= 0:
+            unfinished = [arm for arm in running if arm not in self.contending or not self.contending[arm].over]
+            dropped = _unreached(unfinished, self.contending)
+            self.rungs.append(_rung(until, running, self.contending, dropped, before))
+            self.ended = "budget" if unfinished else "done"
+            self.benched |= set(unfinished)
+            return []
+        spare = self.left() if until == max(self.at) else math.inf  # others have paid for the stages behind them
+        both = {arm: one for arm, one in self.at[until].items() if not one.over}
+        kept, gone = halve(both, self.n_rows, following, spare)
+        dropped = tuple(one for one in gone if one.arm not in others)
+        self.rungs.append(_rung(until, seen, seen, dropped, before))
+        self.benched |= {one.arm for one in dropped if one.reason == "budget"}
         behind = {one.arm for one in dropped if one.reason == "behind"}
-        drop(behind)
-        contending = {arm: one for arm, one in contending.items() if arm not in behind | failed}
-        if running and rivals and certainty(contending, n_rows, looks(epochs)) >= confidence:
-            ended = "decided"
-            break
-    ordered = {arm: contending[arm] for arm in ordered_by_worth(contending)}
-    return Outcome(tuple(found), ordered, frozenset(benched), ended)
+        self.drop(behind)
+        for arm in behind | (set(before) - set(seen)):  # the latter failed
+            del self.contending[arm]
+        return [arm for arm in kept if arm not in others]
+
+    def let_in(self, invite: Invite, n_stages: int, running: list[Arm]) -> list[Arm]:
+        """Those that are running, and those that join them after so many stages.
+
+        What is running comes first: the time that all of it would take to its end is not given away.
+        """
+        while True:
+            begun = [self.contending[arm] for arm in running if arm in self.contending]
+            spare = self.left() - sum(_price(one, self.points[-1]) for one in begun)
+            found = invite(self.at, spare) if spare > 0 else None
+            if found is None:
+                return running
+            closed, late = found
+            self.close(closed)
+            for place in range(n_stages):
+                late = self.run(late, place)
+            running = [*running, *late]
 
 
 def halve(

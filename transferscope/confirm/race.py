@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ..errors import TransferScopeError
-from ..history.acquire import next_source
-from ..history.prior import static_prior
-from ..history.store import Store
-from ..history.surrogate import Surrogate
 from ..ranking.budget import Budget
 from ..results import Candidate, Confirmed, Failure, Ranking
 from ..spending import Arm, Entrant, TrainingRace
 from .account import agreement, full_price, predictions
 from .halving import Ended, Outcome, Seen, best_by_pair, certainty, looks, race
 from .stable import Stable
+from .steer import Steering
+from .strategy import STRATEGIES
 from .trials import Settings, confirmed_by
 
 AUTO = ("linear_probe", "lp_ft", "full")  # strategies of a race
@@ -48,7 +46,7 @@ def seconds_of(budget: str | float | None) -> float | None:
 
 
 def entrants(
-    ranking: Ranking, asked: Sequence[Candidate] | None, top: int | None, store: Store | None
+    ranking: Ranking, asked: Sequence[Candidate] | None, top: int | None, steering: Steering | None
 ) -> tuple[Entrant, ...]:
     """Who runs: the best set, and two that the scores do not favour, so that their being wrong can be seen.
 
@@ -59,7 +57,7 @@ def entrants(
         Sources that were named: these and no others.
     top : int or None
         Most sources of the best set.
-    store : Store or None
+    steering : Steering or None
         The history: of the ranked sources that other targets tell of, the one that the policy of
         `transferscope.history.acquire` would train first joins, by what it may reach and what it takes.
     """
@@ -69,12 +67,10 @@ def entrants(
     best = {standing.source for standing in ranking.standings if standing.in_best_set}
     found = [Entrant(name, "best set" if best else "first") for name in ranked if name in best or not best][:top]
     rest = [name for name in ranked if name not in {one.source for one in found}]
-    table = store.table(without=ranking.target.content_sha256) if store else None
-    known = tuple(name for name in ranked if name in static_prior(table)) if table else ()
-    favourite = next_source(Surrogate.fit(table, sources=known), {}) if table and known else None
-    if favourite and favourite.source in rest:
-        found.append(Entrant(favourite.source, "history"))
-        rest.remove(favourite.source)
+    favourite = steering.favourite() if steering else None
+    if favourite in rest:
+        found.append(Entrant(favourite, "history"))
+        rest.remove(favourite)
     if rest:
         drawn = np.random.default_rng((ranking.split.seed, len(rest))).integers(len(rest))
         found.append(Entrant(rest[drawn], "random"))
@@ -90,11 +86,14 @@ def race_sources(
     budget: float | None,
     confidence: float,
     started: float,
+    steering: Steering | None = None,
+    top: int | None = None,
 ) -> tuple[tuple[Confirmed, ...], tuple[Failure, ...], TrainingRace | None]:
     """Race, train the finalists to the end, and measure them on the test rows.
 
     Rows for testing are read for finalists only, once the choice is made; where the budget ends before, for the best
-    one so far, as it is. What was trained is kept: the same call goes on where this one ended.
+    one so far, as it is. What was trained is kept: the same call goes on where this one ended. With `steering`, at
+    most `top` sources more come in while results do.
 
     Raises
     ------
@@ -106,12 +105,26 @@ def race_sources(
         return math.inf if budget is None else budget - (time.perf_counter() - started)
 
     best = {candidate.source: candidate for candidate in ranking.best()}
-    stable = Stable(settings, {one.source: best[one.source] for one in running}, left)
+    stable = Stable(settings, best, left)
     recipe, n_rows = settings.recipe.as_run(len(settings.split.train)), len(settings.split.validation)
-    closed, arms = stable.enter(strategies)
+    came = list(running)
+    closed, arms = stable.enter([one.source for one in running], strategies)
+
+    def invite(at: Mapping[int, Mapping[Arm, Seen]], spare: float) -> tuple[Mapping[Arm, Seen], Sequence[Arm]] | None:
+        if steering is None or (top is not None and len(came) - len(running) >= top):
+            return None
+        shut = {one.source for one in came} | _lacking(best, strategies, settings)
+        late = steering.late(at, shut, epochs=recipe.epochs, n_rows=n_rows, spare=spare)
+        if late is None:
+            return None
+        came.append(late)
+        more, others = stable.enter([late.source], strategies)
+        arms.extend(others)
+        return more, others
+
     outcome = race(
-        closed, arms, stable.advance, epochs=recipe.epochs, n_rows=n_rows, confidence=confidence, left=left,
-        drop=stable.drop,
+        closed, tuple(arms), stable.advance, epochs=recipe.epochs, n_rows=n_rows, confidence=confidence, left=left,
+        drop=stable.drop, invite=invite,
     )  # fmt: skip
     n_seeds = recipe.n_seeds if settings.recipe.quick else max(SEEDS, recipe.n_seeds)
     seen, ended = _finals(stable, outcome, n_seeds)
@@ -131,10 +144,16 @@ def race_sources(
     price, unpriced = full_price(ranking, strategies, recipe, stable.spent, n_seeds)
     found = tuple(sorted(confirmed.values(), key=lambda one: -one.accuracy))
     record = TrainingRace(
-        confidence, tuple(running), outcome.rungs, winner, seen[winner].over, sure, sure >= confidence, ended, budget,
+        confidence, tuple(came), outcome.rungs, winner, seen[winner].over, sure, sure >= confidence, ended, budget,
         stable.seconds, price, unpriced, *agreement(ranking, outcome.rungs), predictions(ranking, found),
     )  # fmt: skip
     return found, failures, record
+
+
+def _lacking(sources: Iterable[str], strategies: Sequence[str], settings: Settings) -> set[str]:
+    """Sources without the data of their own that a strategy needs."""
+    needy = any(STRATEGIES[name].needs_source_data for name in strategies)
+    return {name for name in sources if needy and name not in settings.source_data}
 
 
 def _finals(stable: Stable, outcome: Outcome, n_seeds: int) -> tuple[dict[Arm, Seen], Ended]:

@@ -36,6 +36,7 @@ class Stable:
     Attributes
     ----------
     candidates : mapping of source to Candidate
+        Of all sources that may run.
     left : callable
         Seconds of the budget that are left.
     failures : dict of pair to Failure
@@ -60,18 +61,18 @@ class Stable:
     _tunings: dict[Pair, tuple[Trial, Tuning]] = field(default_factory=dict)
     _portable: dict[Pair, Tuning] = field(default_factory=dict)
 
-    def enter(self, strategies: Sequence[str]) -> tuple[dict[Arm, Seen], list[Arm]]:
+    def enter(self, sources: Sequence[str], strategies: Sequence[str]) -> tuple[dict[Arm, Seen], list[Arm]]:
         """Finish what has no epochs, or was finished earlier; and the arms to race."""
         closed: dict[Arm, Seen] = {}
         arms: list[Arm] = []
         whole = [name for name in strategies if STRATEGIES[name].tuning is None]
         for names in (whole, [name for name in strategies if name not in whole]):
-            for place, source in enumerate(self.candidates):
-                self._tell("entering", place, len(self.candidates))
+            for place, source in enumerate(sources):
+                self._tell("entering", place, len(sources))
                 for name in names:
                     if self.left() > 0:
                         self._guard((source, name), partial(self._enter, source, name, closed, arms))
-        self._tell("entering", len(self.candidates), len(self.candidates))
+        self._tell("entering", len(sources), len(sources))
         return closed, arms
 
     def _enter(self, source: str, strategy: str, closed: dict[Arm, Seen], arms: list[Arm]) -> None:

@@ -23,7 +23,9 @@ class Choice:
     ----------
     source : str
     gain : float
-        Expected improvement of the best accuracy so far; before there is one, of an average source's.
+        Expected improvement on `over`.
+    over : float
+        The best accuracy so far; before there is one, an average source's.
     seconds : float
         That training is expected to take.
     is_worth_it : bool
@@ -32,6 +34,7 @@ class Choice:
 
     source: str
     gain: float
+    over: float
     seconds: float
     is_worth_it: bool
 
@@ -41,6 +44,7 @@ def next_source(
     observed: Mapping[str, float],
     seconds: Mapping[str, float] | None = None,
     *,
+    noise: Mapping[str, float] | None = None,
     left: float = np.inf,
     price: float = PRICE,
 ) -> Choice | None:
@@ -57,6 +61,8 @@ def next_source(
         Accuracy of everything tried, as a share; NaN if it failed. None of them is chosen again.
     seconds : mapping of source to float, optional
         What those runs took.
+    noise : mapping of source to float, optional
+        See `Surrogate.predict`: the best so far is then the best expected of those that were observed.
     left : float
         Of the budget, in seconds: sources expected to take longer are passed over.
     price : float
@@ -73,7 +79,7 @@ def next_source(
     Terenin, "Cost-aware Bayesian Optimization via the Pandora's Box Gittins Index", NeurIPS 2024; Jones, Schonlau and
     Welch, "Efficient Global Optimization of Expensive Black-Box Functions", 1998 (expected improvement).
     """
-    found = surrogate.predict(observed, seconds)
+    found = surrogate.predict(observed, seconds, noise)
     is_open = (found.seconds <= left) & np.array([name not in observed for name in surrogate.sources], dtype=bool)
     if not is_open.any():
         return None
@@ -81,14 +87,17 @@ def next_source(
     deviation = np.maximum(found.deviation, 1e-9)
     values = found.mean + deviation * _reservation(charge / deviation)
     place = int(np.argmax(np.where(is_open, values, -np.inf)))
-    best = max((value for value in observed.values() if np.isfinite(value)), default=None)
+    known = surrogate.places([name for name, value in observed.items() if np.isfinite(value)])
+    best = max(found.mean[known], default=None)
     over = surrogate.level.mean if best is None else best
-    gain = deviation[place] * _excess(np.array((over - found.mean[place]) / deviation[place]))
+    edges = np.array([over, 1.0])  # an accuracy above 1 is none to hope for
+    gain, beyond = deviation[place] * _excess((edges - found.mean[place]) / deviation[place])
     return Choice(
         surrogate.sources[place],
-        float(gain),
+        float(gain - beyond),
+        float(over),
         float(found.seconds[place]),
-        best is None or bool(values[place] > best),
+        best is None or bool(gain - beyond > charge[place]),
     )
 
 

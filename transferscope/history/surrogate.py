@@ -35,7 +35,7 @@ class Prediction:
     Attributes
     ----------
     mean, deviation : ndarray of shape (n_sources,)
-        Accuracy after training, and its standard deviation: 0 where it was observed.
+        Accuracy after training, and its standard deviation: 0 where it was observed without noise.
     seconds : ndarray of shape (n_sources,)
         Median training time. Without any recorded time, relative to other sources.
     """
@@ -133,7 +133,10 @@ class Surrogate:
         return np.array([by_name[name] for name in names], dtype=np.intp)
 
     def predict(
-        self, observed: Mapping[str, float] | None = None, seconds: Mapping[str, float] | None = None
+        self,
+        observed: Mapping[str, float] | None = None,
+        seconds: Mapping[str, float] | None = None,
+        noise: Mapping[str, float] | None = None,
     ) -> Prediction:
         """What is expected on this target, given what was observed on it.
 
@@ -143,16 +146,20 @@ class Surrogate:
             Accuracies as shares; NaN says nothing, as of a run that failed.
         seconds : mapping of source to float, optional
             What runs took here.
+        noise : mapping of source to float, optional
+            Variance of what was observed about what it stands for, in squares of the scale; default: 0.
         """
         known = {name: value for name, value in (observed or {}).items() if np.isfinite(value)}
         at, values = self.places(list(known)), np.array(list(known.values()), dtype=np.float64)
-        chance, means, variances = self._given(at, values)
+        errors = np.array([(noise or {}).get(name, 0.0) for name in known])
+        chance, means, variances = self._given(at, values, errors)
         mean = chance @ means
         deviation = np.sqrt(np.maximum(chance @ (variances + np.square(means)) - np.square(mean), 0.0))
-        mean[at], deviation[at] = values, 0.0
+        exact = errors == 0
+        mean[at[exact]], deviation[at[exact]] = values[exact], 0.0
         return Prediction(mean, deviation, self._seconds(seconds or {}))
 
-    def _given(self, at: NDArray[np.intp], values: Array) -> tuple[Array, Array, Array]:
+    def _given(self, at: NDArray[np.intp], values: Array, errors: Array | float = 0.0) -> tuple[Array, Array, Array]:
         """Chances of each scale in the grid, and under it every source's mean and variance.
 
         The level is integrated out in closed form; for the scale there is none.
@@ -160,7 +167,7 @@ class Surrogate:
         from scipy.linalg import cholesky, solve_triangular
 
         scale = np.exp(self.log_scale.mean + np.sqrt(self.log_scale.variance) * GRID)[:, None]
-        root = cholesky(self.covariance[np.ix_(at, at)], lower=True)
+        root = cholesky(self.covariance[np.ix_(at, at)] + errors * np.eye(len(at)), lower=True)
         right = np.column_stack([np.ones(len(at)), values, self.mean[at], self.covariance[at]])
         ones, found, mean, shared = np.split(solve_triangular(root, right, lower=True), (1, 2, 3), axis=1)
         ones, found, mean = ones[:, 0], found[:, 0], mean[:, 0]

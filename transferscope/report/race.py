@@ -1,16 +1,18 @@
-"""The race of a confirmation, in sentences: its rungs, its winner, its price, and what it says of the scores."""
+"""The race of a confirmation, in sentences: rungs, who came in late, winner, price, what it says of the scores."""
 
 from __future__ import annotations
 
 from ..results import Truth
-from ..spending import Arm, Rung, TrainingRace
+from ..spending import Arm, Expected, Late, Rung, TrainingRace
 from .formats import clean, duration, listed, noun, number, percent, points, shorten
 
 LONGEST = 60  # characters of a source's name
 
 
 def race_lines(truth: Truth) -> list[str]:
-    """A line for each rung, then the winner, the price, and the agreement with the ranking; none without a race."""
+    """A line for each rung and each source that came in late, then the winner, the price, and the agreement with the
+    ranking; none without a race.
+    """
     race = truth.race
     if race is None:
         return []
@@ -18,8 +20,9 @@ def race_lines(truth: Truth) -> list[str]:
 
 
 def race_notes(race: TrainingRace) -> list[str]:
-    """The winner, the price, and the agreement with the ranking."""
-    return [winner_sentence(race), price_sentence(race), *_agreement(race), *_predicted(race)]
+    """Who came in late, the winner, the price, and the agreement with the ranking."""
+    late = [_late(one.source, one.late) for one in race.entrants if one.late]
+    return [*late, winner_sentence(race), price_sentence(race), *_agreement(race), *_predicted(race)]
 
 
 def arm_name(arm: Arm) -> str:
@@ -36,6 +39,19 @@ def _rung(rung: Rung) -> str:
     gone = {reason: sum(one.reason == reason for one in rung.dropped) for reason in words}
     told = [f"{n} {words[reason]}" for reason, n in gone.items() if n]
     return f"{where}: {noun(len(rung.ran), 'arm')} in {duration(rung.seconds)}{best}{''.join(f'; {t}' for t in told)}."
+
+
+def _late(source: str, late: Late) -> str:
+    when = f"after epoch {late.until}" if late.until else "after what has no epochs"
+    return (
+        f"{shorten(source, LONGEST)} came in {when}, by what the others had shown and earlier targets: "
+        f"{_expected(late.after)} expected by then, a mean gain of {points(late.gain)} on the best so far "
+        f"({percent(late.best)}), for {duration(late.seconds)}; before the race, {_expected(late.before)} in the end."
+    )
+
+
+def _expected(one: Expected) -> str:
+    return f"{percent(one.mean)} ({percent(one.low)} to {percent(one.high)})"
 
 
 def winner_sentence(race: TrainingRace) -> str:
