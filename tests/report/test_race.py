@@ -39,7 +39,7 @@ def test_every_figure_is_of_the_record() -> None:
         "for (all was trained).",
         "The race trained for 2.5 min, 25.0 % of the 10.0 min that training everything is estimated to take, timm:c "
         "not counted.",
-        "The ranking's order and the best validation accuracy of 2 sources: weighted τ not defined, all equal; taking "
+        "The ranking's order and the best on validation rows of 2 sources: weighted τ not defined, all equal; taking "
         "its first would lose 10.0 points.",
         "Predicted for timm:a: 80.0 %; measured: 92.0 %, outside 70.0 % to 90.0 %.",
     ]

@@ -13,6 +13,7 @@ from transferscope.features.moments import Moments
 from transferscope.scorers import SCORERS, ridge_loo
 from transferscope.scorers.hat import PENALTIES, best_penalty
 from transferscope.scorers.ridge_loo import left_out_predictions
+from transferscope.scorers.score import score
 
 
 def problem(n: int, d: int, k: int, seed: int = 0, separation: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -157,3 +158,20 @@ def test_refusals() -> None:
         ridge_loo(X, y, moments=Moments.from_features(X[1:], y[1:]))
     with pytest.raises(ScoreError, match="ridge_loo: a target column is constant; there is nothing to explain. Drop"):
         ridge_loo(X, np.stack([X[:, 0], np.full(20, 0.1)], axis=1))
+
+
+@pytest.mark.parametrize(("n", "d", "n_columns", "least"), [(1000, 5, 1, 0.84), (200, 20, 3, 0.75)])
+def test_intervals_of_r_squared_hold_the_mean_of_repeated_samples(
+    n: int, d: int, n_columns: int, least: float
+) -> None:
+    """Nominal 90 %, t with nine degrees of freedom; with ten samples a feature the fits' own chance is missed."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(d, n_columns)) / np.sqrt(d)
+    values, errors = [], []
+    for _ in range(300):
+        X = rng.normal(size=(n, d))
+        found = score(X, X @ weight + rng.normal(size=(n, n_columns)), ["ridge_loo"], task="regression")["ridge_loo"]
+        values.append(found.value)
+        errors.append(found.standard_error)
+    held = np.abs(np.array(values) - np.mean(values)) <= 1.833 * np.array(errors, dtype=float)
+    assert least <= held.mean() <= 0.97

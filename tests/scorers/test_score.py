@@ -137,7 +137,6 @@ def test_cheap_standard_errors_are_of_those_with_a_hook(task: Any) -> None:
         spec = SCORERS[name]
         hooked = spec.left_out or spec.per_sample
         no_mean = task == "regression" and name in ("knn", "linear_probe")
-        no_mean = no_mean or (task != "classification" and name == "ridge_loo")
         expected = bool(hooked) and not no_mean and not score.saturated
         assert (score.standard_error is not None) == expected, name
         assert len(score.left_out) == (10 if expected else 0), name
@@ -160,7 +159,8 @@ def test_all_standard_errors_are_of_every_scorer_that_is_defined(task: Any) -> N
             continue
         assert score.standard_error is not None, name
         assert len(score.left_out) == 10, name
-        if not spec.left_out and (not spec.per_sample or (task == "regression" and spec.is_accuracy)):
+        is_refitted = not spec.per_sample or (task == "regression" and name in ("knn", "linear_probe"))
+        if not spec.left_out and is_refitted:
             wanted = [spec.fn(P[left] if "source_probs" in spec.needs else X[left], targets[left]) for left in rows]
             np.testing.assert_allclose(score.left_out, wanted, rtol=1e-12, err_msg=name)
             assert score.standard_error == standard_error(wanted)

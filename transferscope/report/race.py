@@ -85,7 +85,7 @@ def _agreement(race: TrainingRace) -> list[str]:
         return []
     tau = "not defined, all equal" if race.weighted_kendall is None else number(race.weighted_kendall)
     return [
-        f"The ranking's order and the best validation accuracy of {noun(race.n_compared, 'source')}: weighted τ "
+        f"The ranking's order and the best on validation rows of {noun(race.n_compared, 'source')}: weighted τ "
         f"{tau}; taking its first would lose {points(race.regret)}."
     ]
 

@@ -109,7 +109,7 @@ def training_race_plot(truth: Truth, places: Mapping[str, int], key: str) -> Plo
         _draw_price(below, race)
 
     finding = f"{_finding(race, everyone)} {winner_sentence(race)} {price_sentence(race)}"
-    caption = f"{_finding(race, everyone)} {winner_sentence(race)} Numbers at the ends are validation accuracies."
+    caption = f"{_finding(race, everyone)} {winner_sentence(race)} Numbers at the ends are of the validation rows."
     if any(_further(lane) for lane in shown):
         caption += " A dotted line is what a finalist was trained further."
     if len(shown) < len(begun):
@@ -225,7 +225,7 @@ def training_race_table(truth: Truth, race: TrainingRace, places: Mapping[str, i
             percent(lane.test),
         )
         rows.append(Row(cells, places.get(arm.source)))
-    caption = "Every arm of the race: its best validation accuracy when each stage ended, and how it ended"
+    caption = "Every arm of the race: its best on the validation rows when each stage ended, and how it ended"
     return Table.of(caption, columns, rows)
 
 

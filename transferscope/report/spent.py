@@ -160,7 +160,7 @@ def _learning(study: Study, strategy: str, key: str) -> Plot | None:
     more = f" {noun(len(rows) - len(shown), 'more source')} not drawn." if len(rows) > len(shown) else ""
     drawing = partial(draw, WIDTH, 310 + 20 * (len(shown) + 1), paint, key=key, finding=finding)
     return Plot(
-        f"Learning curves: {strategy.replace('_', ' ')}", drawing, f"{finding} A line per run that counts.{more}"
+        f"Learning curves: {strategy}", drawing, f"{finding} A line per run that counts.{more}"
     )
 
 

@@ -39,7 +39,8 @@ def _plot(ranking: Ranking, view: View, key: str) -> Plot:
         axes.set_yticks([])
         axes.set_xlabel("first principal component")
         axes.set_ylabel("second")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=3, frameon=False)
+        columns = 3 if max(len(names[code]) for code in largest) <= 12 else 2
+        figure.legend(loc="outside lower left", ncols=columns)
 
     place = ranks(ranking).get(view.source)
     kinds = "groups" if view.groups else "classes"

@@ -17,7 +17,10 @@ from .registry import register_scorer
 
 
 def _per_sample(features: Any, labels: Any, *, task: Task | None = None, moments: Moments | None = None) -> Array:
-    """Whether each sample is classified rightly; of R squared what a sample adds to first order."""
+    """Whether each sample is classified rightly; of R squared what a sample adds to first order.
+
+    That the fits differ with the samples is not in it: below ten samples a feature errors are a fifth too small.
+    """
     values, targets, moments = rows_and_moments(features, labels, task, moments, caller="ridge_loo")
     if targets.codes is not None:
         return _hits(values, targets.codes, moments, None)

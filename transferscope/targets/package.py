@@ -54,7 +54,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 TRAITS: Mapping[str, tuple[int, ...]] = {"closed loop": (0, 6, 8, 9), "even": (0, 2, 4, 6, 8), "prime": (2, 3, 5, 7)}
-UNPITCHED = 128  # keys from here on are none
+NO_PITCH = 60, 255  # keys where none was noted: the format's own default, and none at all
 
 Data = tuple[Any, Iterable[Any], "Iterable[Hashable] | None"]  # samples, labels, groups
 
@@ -126,11 +126,14 @@ def read_instruments(content: bytes) -> Data:
 
 
 def read_pitches(content: bytes) -> Data:
-    """The same notes with their pitch in semitones, as recorded; notes of one instrument are a group."""
+    """Those of the notes whose pitch was noted, in semitones; notes of one instrument are a group.
+
+    The others are marked as middle C, whatever they sound like: of 149 in this file about one in ten is.
+    """
     found = [
         (sound.hold(NOTE_SECONDS), sound.key, instrument)
         for sound, _, instrument in _notes(content)
-        if sound.key < UNPITCHED
+        if sound.key not in NO_PITCH
     ]
     samples, labels, groups = (list(column) for column in zip(*found, strict=True))
     return samples, labels, groups
@@ -199,7 +202,7 @@ DATASETS: Mapping[str, PackagedData] = {
     ),
     "instrument-pitch": PackagedData(
         "audio",
-        "the same notes and their pitch in semitones, a number to predict; grouped by instrument",
+        "205 of these notes and their pitch in semitones, a number to predict; grouped by instrument",
         "GPL-2.0 (TimGM6mb by Tim Brechbill); the package MIT",
         PRETTY_MIDI,
         lambda: read_pitches(PRETTY_MIDI.read("pretty_midi/TimGM6mb.sf2")),
