@@ -159,9 +159,7 @@ def _learning(study: Study, strategy: str, key: str) -> Plot | None:
         finding += f" Best at the last epoch, so more might help: {listed([shorten(s, 60) for s in still])}."
     more = f" {noun(len(rows) - len(shown), 'more source')} not drawn." if len(rows) > len(shown) else ""
     drawing = partial(draw, WIDTH, 310 + 20 * (len(shown) + 1), paint, key=key, finding=finding)
-    return Plot(
-        f"Learning curves: {strategy}", drawing, f"{finding} A line per run that counts.{more}"
-    )
+    return Plot(f"Learning curves: {strategy}", drawing, f"{finding} A line per run that counts.{more}")
 
 
 def _kept(row: Confirmed) -> list[Run]:
