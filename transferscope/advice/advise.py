@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from ..progress import Progress, silent
 from ..ranking.race import train_parts
 from ..results import Advised, Candidate, Failure, Ranking
 from ..sources import load_source
-from ..stamp import make_stamp
+from ..stamp import Watch, call_of, make_stamp
 from ..targets import Split, Target
 from .signals import measure_signals
 from .verdict import decide
@@ -72,7 +71,7 @@ def advise(
     TransferScopeError
         If there is nothing to train: only the raw input, or no source at all.
     """
-    started = time.perf_counter()
+    call, watch = call_of(advise, locals()), Watch()
     if ranking.target.task != "classification":
         raise TransferScopeError(
             f"advice is calibrated on targets of classes, and {ranking.target.name} is one of {ranking.target.task}; "
@@ -96,9 +95,8 @@ def advise(
     progress(f"advising on {data.name}", len(chosen), len(chosen))
     if not found:
         raise TransferScopeError("; ".join(f"{failure.source}: {failure.reason}" for failure in failures))
-    stamp = make_stamp(
-        command, seed=ranking.split.seed, device=device, seconds={"advise": time.perf_counter() - started}
-    )
+    watch.lap("measuring")
+    stamp = make_stamp(command, seed=ranking.split.seed, device=device, seconds=watch.seconds, call=call)
     return Advised(ranking.target, ranking.split, tuple(found), stamp, tuple(failures))
 
 

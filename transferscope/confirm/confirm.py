@@ -15,7 +15,7 @@ from ..history.store import Store
 from ..progress import Progress, silent
 from ..results import Candidate, Confirmed, Failure, Ranking, Truth
 from ..sources import Source, load_source
-from ..stamp import make_stamp
+from ..stamp import Watch, call_of, make_stamp
 from ..targets import Split, Target, load_target, split_target
 from .race import AUTO as RACE_AUTO
 from .race import CONFIDENCE, entrants, race_sources, seconds_of
@@ -100,7 +100,7 @@ def confirm(
     TransferScopeError
         If a strategy needs source data that are not given, or the budget was spent before anything was measured.
     """
-    started = time.perf_counter()
+    call, started, watch = call_of(confirm, locals()), time.perf_counter(), Watch()
     limit, racing = seconds_of(budget), _races(race, budget, confidence)
     auto = RACE_AUTO if racing else AUTO
     names = auto if strategy == "auto" else (strategy,) if isinstance(strategy, str) else tuple(strategy)
@@ -119,6 +119,7 @@ def confirm(
     extractor = Extractor(cache or FeatureCache.default(), device, batch_size, progress=progress)
     data, split = same_data(ranking, target)
     recipe, seed = recipe or Recipe(), ranking.split.seed
+    watch.lap("reading the target")
     settings = Settings(data, split, recipe, extractor, seed, trust_remote_code, progress, own)
     if racing:
         found = race_sources(
@@ -128,8 +129,8 @@ def confirm(
     else:
         found = (*_train_all(settings, chosen, names), None)
     confirmed, failures, record = found
-    seconds = {"confirm": time.perf_counter() - started}
-    stamp = make_stamp(command, seed=ranking.split.seed, device=device, seconds=seconds)
+    watch.lap("training")
+    stamp = make_stamp(command, seed=ranking.split.seed, device=device, seconds=watch.seconds, call=call)
     truth = Truth(ranking.target, ranking.split, confirmed, stamp, failures, record)
     if history and (record is None or record.finished):  # half-trained accuracies would mislead the prior
         history.keep(truth)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ import numpy as np
 from ..agreements import Agreement, Estimate
 from ..errors import ResultError
 from ..results import Confirmed, Evaluation, Ranking, Truth
-from ..stamp import make_stamp, version_differences
+from ..stamp import Watch, call_of, make_stamp, version_differences
 from .resampled import Array, resample
 from .table import Table
 from .tables import draw_counts, estimate, evaluate_table
@@ -58,7 +57,7 @@ def evaluate(
             f"level={level} and n_bootstrap={n_bootstrap}; expected a level between 0 and 1, such as 0.9, and at "
             "least one draw."
         )
-    started = time.perf_counter()
+    call, watch = call_of(evaluate, locals()), Watch()
     rankings = [ranking] if isinstance(ranking, Ranking) else list(ranking)
     truths = [truth] if isinstance(truth, Truth) else list(truth)
     if not rankings or not truths:
@@ -83,8 +82,8 @@ def evaluate(
     if not agreements:
         raise ResultError("every truth has one source only; an order needs two: confirm more of the ranking (--top).")
     averaged = evaluate_table(table_of(rankings, truths), k=k, level=level, n_bootstrap=n_bootstrap, seed=seed)
-    seconds = {"evaluate": time.perf_counter() - started}
-    stamp = make_stamp(command, seed=seed, device="cpu", seconds=seconds)
+    watch.lap("evaluate")
+    stamp = make_stamp(command, seed=seed, device="cpu", seconds=watch.seconds, call=call)
     notes = (*averaged.notes, *_mixed(rankings, truths))
     return replace(averaged, agreements=tuple(agreements), stamp=stamp, notes=notes)
 

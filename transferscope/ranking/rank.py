@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from ..results import Candidate, Discrepancy, Ranking, SplitCard
 from ..scorers.registry import SCORERS
 from ..scorers.score import DEFAULT_SCORERS
 from ..sources import SOURCES
-from ..stamp import Stamp, make_stamp
+from ..stamp import Stamp, Watch, call_of, make_stamp
 from ..targets import Split, Target, load_target, split_target
 from .alike import map_sources, measure_layers
 from .asked import Asked
@@ -142,7 +141,7 @@ def rank(
         If the target cannot be used, a scorer's, layer's or other name is unknown, the cache cannot be written, or no
         source could be ranked.
     """
-    started = time.perf_counter()
+    call, watch = call_of(rank, locals()), Watch()
     names = tuple(scorers or DEFAULT_SCORERS)
     ordered_by = CONSENSUS if rank_by in (None, CONSENSUS) else rank_by
     if rank_by in (None, CONSENSUS):
@@ -162,6 +161,7 @@ def rank(
     extractor = Extractor(
         where, device, batch_size, asked.poolings, strict, progress, pick_precision(precision, device)
     )
+    watch.lap("reading the target")
     plan = Plan(target, split, train_parts(target, split), single, rank_by, asked, extractor, seed)
     gallery = Gallery(target, split.train, seed) if examples else None
     field = Field(plan, constraints or Constraints(), spending, trust_remote_code, costs, gallery)
@@ -169,8 +169,10 @@ def rank(
     raw = RAW_OF_MODALITY[target.modality]
     admitted = [spec for spec in field.admit(specs) if spec != raw]
     field.run(admitted, racing=race)
+    watch.lap("scoring sources")
     field.add_controls(raw, {spec: twin_of(spec) for spec in admitted if twins and has_twin(spec)})
     _require_one(field, specs)
+    watch.lap("scoring controls")
     found = add_combined(field.candidates, combined)
     past = Past.of(history, target, source_accuracy or {})
     judged = judge(
@@ -178,7 +180,8 @@ def rank(
         labels=target.labels[split.train], seed=seed,
     )  # fmt: skip
     discrepancy = measure_discrepancy(source_data or {}, found, field.matrices(), extractor, seed)
-    stamp = make_stamp(command, seed=seed, device=device, seconds={"rank": time.perf_counter() - started})
+    watch.lap("ordering")
+    stamp = make_stamp(command, seed=seed, device=device, seconds=watch.seconds, call=call)
     ranking = _assembled(field, found, judged, ordered_by, (*single, *combined), discrepancy, stamp)
     if history:
         history.keep(ranking)
