@@ -105,7 +105,7 @@ What the tables say:
 - It does not help where they are good. With 0.5, taking six more by score from the start does as well or better; with
   0.8 nothing that is added to a race matters. Among 100 ranked ones six more by score do as well from 0.3 on.
 - It does nothing where time is short: at a tenth hardly anyone comes in, as the time that those who run could use to
-  their end is not given away. Tried without that rule, races with good scores lost half a point there.
+  their end is not given away.
 - It is the history that helps, not the results on this target: without any of these the same policy chooses as well,
   in every kind of race here. A race has eight to fourteen results, and noisy ones; where dozens of sources are trained
   to their end, results do help ([race.md](race.md): 15 targets against 10, of 16, at a tenth of the seconds).
