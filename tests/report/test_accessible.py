@@ -21,7 +21,8 @@ from transferscope.results import Evaluation, Ranking, Truth
 
 pytestmark = pytest.mark.slow
 AXE = "axe-core@4.14.1"
-DEMO = Path(__file__).resolve().parents[2] / "reports" / "demo"
+ROOT = Path(__file__).resolve().parents[2]
+DEMO, SHOTS = ROOT / "reports" / "demo", ROOT / "build" / "screenshots"
 ASK = """async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
   return found.violations.map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(" "));
@@ -55,7 +56,7 @@ def test_axe_finds_nothing(
     open_page: Callable[..., Any], axe: str, study: str, ranking: Ranking, truth: Truth, evaluation: Evaluation,
     large_ranking: Ranking, hostile: Ranking, make: SimpleNamespace, tmp_path: Path,
 ) -> None:  # fmt: skip
-    """On a phone and on a desk, light and dark."""
+    """On a phone and on a desk, light and dark; a picture of each is left in build/screenshots to look at."""
     path = tmp_path / "r.html"
     if study == "changes":
         compare(ranking, ranking).write(path)
@@ -66,7 +67,10 @@ def test_axe_finds_nothing(
         }  # fmt: skip
         ts.report(results[study], out=path)
     for width, scheme in itertools.product((390, 1280), ("light", "dark")):
-        assert violations(open_page(path, width=width, scheme=scheme), axe) == [], (width, scheme)
+        tab = open_page(path, width=width, scheme=scheme)
+        tab.screenshot(path=SHOTS / f"{study}-{width}-{scheme}.png", full_page=study in ("plain", "examples"))
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width, "the page is wider than the screen"
+        assert violations(tab, axe) == [], (width, scheme)
 
 
 def test_every_part_can_be_reached_by_keyboard(
