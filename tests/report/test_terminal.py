@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from transferscope.report.drawn import print_file
 from transferscope.report.study import gather
 from transferscope.report.tables import training_remark
 from transferscope.report.terminal import (
@@ -153,3 +155,16 @@ def test_names_are_no_markup_and_steer_no_terminal(make: SimpleNamespace, capsys
 
 def test_cells_are_text_not_markup(ranking: Ranking) -> None:
     assert all(isinstance(cell, Text) for cell in ranking_table(ranking).columns[1]._cells)
+
+
+def test_a_path_is_printed_whole_and_as_a_link_where_terminals_know_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ("long name [bold] " * 8) / "r.html"
+    print_file("saved: ", path)
+    assert capsys.readouterr().out == f"saved: {path}\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_file("saved: ", path)
+    told = capsys.readouterr().out
+    assert path.as_uri() in told
+    assert "r.html" in told

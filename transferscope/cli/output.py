@@ -32,10 +32,11 @@ def finish(result: Result, out: Path, as_json: bool) -> None:
     if as_json:
         print(dump_result(result))
     else:
+        from ..report.drawn import print_file
         from ..report.terminal import print_result
 
         print_result(result)
-        print(f"saved: {out}")
+        print_file("saved: ", out)
     failures = () if isinstance(result, Evaluation) else result.failures
     raise typer.Exit(1 if failures else 0)
 

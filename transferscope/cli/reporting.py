@@ -36,6 +36,7 @@ def report(
     from ..errors import ResultError
     from ..report.compare import compare as find_changes
     from ..report.compare import print_changes
+    from ..report.drawn import print_file
     from ..report.publish import SUFFIXES
     from ..report.publish import report as write_report
 
@@ -54,7 +55,7 @@ def report(
         if out is None and not open_it and format is None:
             return
         made = found.write(path, format)
-    print(made)
+    print_file("", made)
     if open_it:
         typer.launch(made.resolve().as_uri())
 

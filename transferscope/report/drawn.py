@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich import box
 from rich.console import Console, RenderableType
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +21,12 @@ def print_parts(*parts: RenderableType) -> None:
     console = Console(highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
     for part in parts:
         console.print(part)
+
+
+def print_file(said: str, path: Path) -> None:
+    """A path, which terminals that know how open with a click."""
+    link = Text(clean(str(path)), style=Style(link=path.resolve().as_uri()))
+    Console(highlight=False).print(Text.assemble(said, link), soft_wrap=True)
 
 
 def new_table(title: str | None) -> Table:
