@@ -15,7 +15,7 @@ from ..history.store import Store
 from ..history.surrogate import Prediction, Surrogate
 from ..results import Ranking
 from ..spending import Arm, Entrant, Expected, Late
-from .halving import Seen
+from .halving import Seen, sampling
 
 PARTIAL = 0.5  # variance, in squares of the scale, of what the start of training shows about its end: a guess, and 0
 # and 2 do as well on published targets
@@ -78,9 +78,9 @@ class Steering:
         spare : float
             Seconds that it may take to bring it to where the others are.
         """
-        shown, ahead = standing(at, epochs)
+        shown, doubt, ahead = standing(at, epochs, n_rows)
         scale = math.exp(self.surrogate.log_scale.mean)
-        noise = {name: PARTIAL * ahead[name] + sampling(shown[name], n_rows) / scale**2 for name in shown}
+        noise = {name: PARTIAL * ahead[name] + doubt[name] / scale**2 for name in shown}
         took = _seconds(at)
         observed = dict.fromkeys((*self.strangers, *closed), math.nan) | shown
         choice = next_source(self.surrogate, observed, took, noise=noise, left=spare)
@@ -92,29 +92,29 @@ class Steering:
         return Entrant(choice.source, "results", Late(max(at), *told, choice.over, choice.gain, choice.seconds))
 
 
-def standing(at: Mapping[int, Mapping[Arm, Seen]], epochs: int) -> tuple[dict[str, float], dict[str, float]]:
-    """The best validation accuracy of each source, and the share of its training that lies ahead.
+def standing(
+    at: Mapping[int, Mapping[Arm, Seen]], epochs: int, n_rows: int
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """The best validation accuracy of each source, its `sampling`, and the share of its training that lies ahead.
 
     One that stayed behind at an earlier stage counts as if it had gained since what the others did on average.
     """
     best: dict[str, float] = {}
+    doubt: dict[str, float] = {}
     ahead: dict[str, float] = {}
     for stage in sorted(at):
         reached: dict[str, float] = {}
         for arm, one in at[stage].items():
-            reached[arm.source] = max(one.accuracy, reached.get(arm.source, best.get(arm.source, 0.0)))
+            before = reached.get(arm.source, best.get(arm.source, -math.inf))
+            if one.accuracy > before:
+                doubt[arm.source] = sampling(one, n_rows)
+            reached[arm.source] = max(one.accuracy, before)
         gains = [value - best[name] for name, value in reached.items() if name in best]
         gain = float(np.mean(gains)) if gains else 0.0
         best = {name: value + gain * (ahead[name] > 0) for name, value in best.items()} | reached
         unfinished = {arm.source for arm, one in at[stage].items() if not one.over}
         ahead |= {name: (1 - stage / epochs) * (name in unfinished) for name in reached}
-    return best, ahead
-
-
-def sampling(accuracy: float, n_rows: int) -> float:
-    """Variance of an accuracy on so many rows; one is added to each outcome, for all right is no proof."""
-    share = (n_rows * min(max(accuracy, 0.0), 1.0) + 1) / (n_rows + 2)
-    return share * (1 - share) / (n_rows + 2)
+    return best, doubt, ahead
 
 
 def _seconds(at: Mapping[int, Mapping[Arm, Seen]]) -> dict[str, float]:
