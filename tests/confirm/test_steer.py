@@ -29,7 +29,7 @@ from transferscope.history.acquire import PRICE
 from transferscope.history.store import Store
 from transferscope.history.surrogate import GRID, Surrogate
 from transferscope.report.race import race_lines
-from transferscope.results import Ranking, Truth, load_result
+from transferscope.results import Confirmed, Ranking, Truth, load_result
 from transferscope.spending import Arm
 from transferscope.storage import cache_dir
 
@@ -140,6 +140,23 @@ def test_who_joins_is_whom_the_posterior_by_hand_says(
     scales = np.exp(surrogate.log_scale.mean + math.sqrt(surrogate.log_scale.variance) * GRID)
     plain = surrogate.level.mean + np.average(scales, weights=norm.pdf(GRID)) * surrogate.mean[expected]
     np.testing.assert_allclose(late.late.before.mean, plain)
+
+
+def test_what_is_measured_otherwise_tells_who_is_better_and_not_how_high(ranking: Ranking, store: Store) -> None:
+    alone = Steering.learned(ranking, store)
+    for place, factor in enumerate((1.0, 30.0)):  # R squared, far below zero
+        outcomes = tuple(
+            Confirmed(name, "l", "full", 1 - factor * k, None, 0.1, 9, (), 1.0, metric="R²")
+            for k, name in enumerate(NAMES)
+        )
+        card = replace(ranking.target, content_sha256=f"numbers {place}", task="regression")
+        store.record(Truth(card, ranking.split, outcomes, ranking.stamp))
+    both = Steering.learned(ranking, store)
+    assert alone
+    assert both
+    for name in ("level", "log_scale"):
+        assert vars(getattr(both.surrogate, name)) == vars(getattr(alone.surrogate, name))
+    assert both.surrogate.mean[0] > alone.surrogate.mean[0]
 
 
 def test_nobody_joins_who_is_closed_too_slow_or_not_worth_it(ranking: Ranking, store: Store) -> None:

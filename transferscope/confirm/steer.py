@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,14 +38,23 @@ class Steering:
 
     @classmethod
     def learned(cls, ranking: Ranking, store: Store | None) -> Steering | None:
-        """From all other targets of a history; None where it tells of no ranked source."""
-        table = store.table(without=ranking.target.content_sha256) if store else None
-        if table is None:
+        """From all other targets of a history; None where it tells of no ranked source.
+
+        Which source is better than which is learned from all of them; how high outcomes are and how far apart only
+        from those that are measured as this target is: R squared has no lower bound, and would stretch accuracies.
+        """
+        if store is None:
             return None
+        own, metric = ranking.target.content_sha256, ranking.target.metric
+        table = store.table(without=own)
         ranked = tuple(candidate.source for candidate in ranking.best() if candidate.control is None)
         known = static_prior(table)
         strangers = frozenset(name for name in ranked if name not in known)
-        return None if len(strangers) == len(ranked) else cls(Surrogate.fit(table, sources=ranked), strangers)
+        if len(strangers) == len(ranked):
+            return None
+        alike = Surrogate.fit(store.table(without=own, metric=metric), sources=ranked)
+        surrogate = Surrogate.fit(table, sources=ranked)
+        return cls(replace(surrogate, level=alike.level, log_scale=alike.log_scale), strangers)
 
     def favourite(self) -> str | None:
         """The source to train first."""
