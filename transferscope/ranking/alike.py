@@ -71,9 +71,9 @@ def _read(layers: Layers, best: str, rows: NDArray[np.int64]) -> dict[str, NDArr
 
 
 def _compared(target: str, names: tuple[str, str], a: Layers, b: Layers, n_rows: int) -> LayerSimilarity:
-    found, *layers = cka_layers(a, b, batch_size=n_rows)
+    found, first, second = cka_layers(a, b, batch_size=n_rows)
     values = tuple(tuple(round(float(v), 4) if np.isfinite(v) else None for v in row) for row in found)
-    return LayerSimilarity("cka_linear (debiased)", target, n_rows, names, *layers, values)
+    return LayerSimilarity("cka_linear (debiased)", target, n_rows, names, first, second, values)
 
 
 def map_sources(
