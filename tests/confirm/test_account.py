@@ -59,6 +59,16 @@ def test_agreement_is_of_the_best_that_each_source_reached(ranking: Ranking) -> 
     assert agreement(unordered, rungs)[0] == 3  # by the scorer that ranks, of which all three have the same value
 
 
+def test_r_squared_below_zero_is_no_zero(ranking: Ranking) -> None:
+    values = {"a": -2.0, "b": -0.5, "c": -1.0}
+    ran = tuple(Ran(Arm(name, "full", 1e-3), 2, value) for name, value in values.items())
+    _, tau, regret = agreement(ranking, (Rung(2, ran, (), 1.0),))
+    assert tau == pytest.approx(weightedtau([0.9, 0.8, 0.7], list(values.values())).statistic)
+    assert regret == pytest.approx(1.5)
+    (found,) = predictions(ranking, [Confirmed("a", "last", "full", -2.0, None, 0.1, 9, (), 1.0)])
+    assert found.measured == -2.0
+
+
 def test_predictions_stand_beside_what_was_measured(ranking: Ranking) -> None:
     confirmed = [
         Confirmed("b", "last", strategy, accuracy, None, 0.1, 9, (), 1.0)

@@ -246,6 +246,11 @@ def test_noise_is_paired_where_rows_are_at_hand() -> None:
     assert paired[1] == pytest.approx(math.sqrt(wins + 1 - wins**2 / (N_ROWS + 2)) / (N_ROWS + 2))
 
 
+def test_an_error_that_is_known_counts_where_rows_are_not_at_hand() -> None:
+    first, second = Seen(0.9, 4, True, error=0.1), Seen(0.8, 4, True, error=0.2)
+    assert difference(first, second, N_ROWS) == pytest.approx((0.1, math.hypot(0.1, 0.2)))
+
+
 def test_certainty_is_seldom_wrong() -> None:
     """Equal arms, four looks at rows that come new each time: a winner is called in at most 5 % of the races."""
     rng, wrong = np.random.default_rng(0), 0

@@ -21,14 +21,15 @@ from scipy.stats import norm
 import transferscope as ts
 from transferscope.choices import NOISE
 from transferscope.confirm import Recipe, training
-from transferscope.confirm.halving import Seen
-from transferscope.confirm.steer import PARTIAL, Steering, sampling, standing
+from transferscope.confirm.halving import Seen, sampling
+from transferscope.confirm.objective import LabelSets
+from transferscope.confirm.steer import PARTIAL, Steering, standing
 from transferscope.evaluate.table import Table
 from transferscope.history.acquire import PRICE
 from transferscope.history.store import Store
 from transferscope.history.surrogate import GRID, Surrogate
 from transferscope.report.race import race_lines
-from transferscope.results import Ranking, Truth, load_result
+from transferscope.results import Confirmed, Ranking, Truth, load_result
 from transferscope.spending import Arm
 from transferscope.storage import cache_dir
 
@@ -141,6 +142,23 @@ def test_who_joins_is_whom_the_posterior_by_hand_says(
     np.testing.assert_allclose(late.late.before.mean, plain)
 
 
+def test_what_is_measured_otherwise_tells_who_is_better_and_not_how_high(ranking: Ranking, store: Store) -> None:
+    alone = Steering.learned(ranking, store)
+    for place, factor in enumerate((1.0, 30.0)):  # R squared, far below zero
+        outcomes = tuple(
+            Confirmed(name, "l", "full", 1 - factor * k, None, 0.1, 9, (), 1.0, metric="R²")
+            for k, name in enumerate(NAMES)
+        )
+        card = replace(ranking.target, content_sha256=f"numbers {place}", task="regression")
+        store.record(Truth(card, ranking.split, outcomes, ranking.stamp))
+    both = Steering.learned(ranking, store)
+    assert alone
+    assert both
+    for name in ("level", "log_scale"):
+        assert vars(getattr(both.surrogate, name)) == vars(getattr(alone.surrogate, name))
+    assert both.surrogate.mean[0] > alone.surrogate.mean[0]
+
+
 def test_nobody_joins_who_is_closed_too_slow_or_not_worth_it(ranking: Ranking, store: Store) -> None:
     steering = Steering.learned(ranking, store)
     assert steering
@@ -186,15 +204,37 @@ def test_those_who_stayed_behind_count_as_if_they_had_gained_like_the_others() -
         },
         4: {arm(1): seen(0.7, 4), arm(0): seen(0.52, 4)},
     }  # fmt: skip
-    best, ahead = standing(at, 10)
+    best, _, ahead = standing(at, 10, 50)
     # m0 has its probe at 2, then 0.52; m1 0.66, then 0.7; the two gained 0.03 on average; m3 has no more to gain
     assert best == pytest.approx(dict(zip(NAMES, (0.52, 0.7, 0.33, 0.7), strict=False)))
     assert ahead == pytest.approx(dict(zip(NAMES, (0.6, 0.6, 0.8, 0.0), strict=False)))
 
 
+def test_r_squared_below_zero_is_told_as_it_is() -> None:
+    at = {2: {arm(0): seen(-3.0, 2), arm(1): seen(-0.5, 2), arm(1, "lp_ft"): seen(-1.0, 2)}}
+    best, _, _ = standing(at, 10, 50)
+    assert best == pytest.approx({NAMES[0]: -3.0, NAMES[1]: -0.5})
+
+
 def test_few_rows_are_noise() -> None:
-    assert sampling(0.5, 98) == pytest.approx(0.0025)
-    assert sampling(1.0, 98) == pytest.approx(0.99 * 0.01 / 100)
+    assert sampling(seen(0.5, 2), 98) == pytest.approx(0.0025)
+    assert sampling(seen(1.0, 2), 98) == pytest.approx(0.99 * 0.01 / 100)
+    hits = np.arange(98) < 70
+    known = Seen(70 / 98, 2, False, hits=hits)
+    assert sampling(known, 98) == pytest.approx(sampling(seen(70 / 98, 2), 98))
+
+
+def test_a_rare_labels_area_is_as_unsure_as_its_rows_tell() -> None:
+    """Of two samples with a label among 100, an area says far less than a share of 100 right answers."""
+    rng, areas, variances = np.random.default_rng(0), [], []
+    labels = (np.arange(100) < 2).astype(float)[:, None]
+    for _ in range(300):
+        added, _ = LabelSets(1).judge(rng.normal(size=(100, 1)) + labels, labels)
+        areas.append(float(added.mean()))
+        at = {2: {arm(0): Seen(areas[-1], 2, False, hits=added)}}
+        variances.append(standing(at, 10, 100)[1][NAMES[0]])
+    assert np.var(areas) > 10 * sampling(seen(float(np.mean(areas)), 2), 100)
+    assert 0.4 * np.var(areas) < np.mean(variances) < 2 * np.var(areas)
 
 
 def timeless(truth: Truth) -> Any:

@@ -16,10 +16,13 @@ from sklearn.metrics import log_loss, r2_score, roc_auc_score
 
 import transferscope as ts
 from tests.confirm.conftest import data
-from transferscope.confirm import Recipe
+from transferscope.confirm import Recipe, race
+from transferscope.confirm.network import Network
 from transferscope.confirm.objective import LabelSets, Numbers, Objective, objective_of, standard_error
 from transferscope.confirm.probe import fit_probe
 from transferscope.confirm.strategy import STRATEGIES, Trial
+from transferscope.confirm.training import Plan, train
+from transferscope.confirm.tuning import Tuning
 from transferscope.errors import TransferScopeError
 from transferscope.history.store import Store
 from transferscope.report.terminal import truth_table
@@ -147,6 +150,44 @@ def test_what_is_plain_is_learned(trial_of: TrialOf, strategy: str, task: str, l
     run = STRATEGIES[strategy].fit(trial)[-1]
     assert run.test_accuracy is not None
     assert run.test_accuracy > least, run
+
+
+def test_what_was_finished_before_races_with_the_error_that_its_rows_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, source = learnable("image", "regression"), "timm:test_resnet?weights=random&size=32"
+    ranking = ts.rank(target, [source], store=False, costs=False, layers="last", twins=False)
+    told: dict[str, Any] = {
+        "target": target, "recipe": Recipe(quick=True, epochs=2, min_steps=0), "sources": [source], "store": False,
+    }  # fmt: skip
+    [row] = ts.confirm(ranking, strategy="full", **told).confirmed
+    seen: dict[Any, Any] = {}
+    real = race.race
+
+    def watched(known: Any, *args: Any, **options: Any) -> Any:
+        seen.update(known)
+        return real(known, *args, **options)
+
+    monkeypatch.setattr(race, "race", watched)
+    ts.confirm(ranking, strategy=["full", "linear_probe"], race=True, **told)
+    [done] = [one for arm, one in seen.items() if arm.strategy == "full"]
+    split = ranking.split
+    assert done.error == pytest.approx(row.standard_error * (split.n_test / split.n_validation) ** 0.5)
+
+
+class Breaking(Tuning):
+    """The loss is finite, its gradient is not."""
+
+    def loss(self, network: Network, *args: Any) -> torch.Tensor:
+        return super().loss(network, *args) + (0 * network.head.weight.sum()).sqrt()
+
+
+@pytest.mark.parametrize("task", ["multilabel", "regression"])
+def test_outputs_that_are_no_numbers_are_no_outcome(trial_of: TrialOf, task: str) -> None:
+    trial = trial_of("cnn", "full", target=(target := learnable("image", task)), split=ts_split(target))
+    trial = replace(trial, recipe=replace(trial.recipe, batch_size=100))
+    run = train(Plan(trial, Breaking(), 1e-3, 0, None, trial.folder / "one", "one"))
+    assert (run.collapsed, run.over, run.weights, run.epochs) == (True, True, None, ())
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])

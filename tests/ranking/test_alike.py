@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from transferscope.ranking.alike import MOST_LAYERS, MOST_ROWS, map_sources, measure_layers
-from transferscope.ranking.compare import measure_similarity
+from transferscope.ranking.alike import MOST_LAYERS, map_sources, measure_layers
+from transferscope.ranking.compare import MOST_ROWS, compared_rows, measure_similarity
 from transferscope.results import Similarity
 from transferscope.similarity import cka_linear
 
@@ -45,6 +45,34 @@ def test_deep_sources_and_many_rows_are_sampled_and_the_best_layer_stays() -> No
     assert {"l0", "l17", "l39"} <= set(own.first_layers)
     assert list(own.first_layers) == sorted(own.first_layers, key=lambda name: int(name[1:]))
     assert compared(layers, {"a": "l17"}, 2000) == (own,)
+
+
+@pytest.mark.parametrize("n", [260, 2000])
+def test_neither_a_remainder_of_rows_nor_their_order_tells_in_layers(n: int) -> None:
+    """Rows that come class by class: what layers share is which class it is."""
+    rng = np.random.default_rng(0)
+    labels, means = np.sort(np.arange(n) % 10), 1.5 * rng.standard_normal((10, 16))
+    a, b = (means[labels] + rng.standard_normal((n, 16)) for _ in range(2))
+    layers = {"a": {"x": a.astype(np.float32), "y": b.astype(np.float32)}}
+    [own] = measure_layers(["a"], layers, {"a": "x"}, {"a": labels}, "t")
+    assert own.values[0][1] == pytest.approx(cka_linear(a, b, debiased=True), abs=1e-4 if n < MOST_ROWS else 0.03)
+
+
+def test_of_many_rows_the_same_few_are_compared_for_all_sources() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 3000, 8))
+    b[:, :4] += 2 * a[:, :4]
+    labels = (a[:, 0] > 0).astype(np.int64)
+    rows = compared_rows(3000)
+    assert len(rows) == len(set(rows)) == MOST_ROWS
+    found = measure_similarity({"a": a, "b": b})
+    (one, shared), (again, other) = found[0].values
+    assert (one, other, shared) == (1.0, 1.0, again)
+    assert shared == pytest.approx(cka_linear(a[rows], b[rows], debiased=True))
+    assert shared == pytest.approx(cka_linear(a, b, debiased=True), abs=0.04)
+    made = map_sources(found, {"a": a, "b": b}, dict.fromkeys("ab", labels))
+    assert made is not None
+    assert made.alignment[0] == pytest.approx(cka_linear(a[rows], np.eye(2)[labels[rows]], debiased=True), abs=1e-4)
 
 
 def test_nothing_to_compare_is_no_error() -> None:

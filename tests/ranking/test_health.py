@@ -119,6 +119,37 @@ def test_a_size_that_tells_the_class_is_a_caution() -> None:
     assert found
 
 
+def sized(widths: Any, labels: Any, task: str, columns: list[str]) -> tuple[Check, ...]:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (16, width, 3), dtype=np.uint8) for width in widths]
+    return check(from_arrays(pictures, labels, modality="image", task=task, columns=columns))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_size_that_tells_a_label_or_number_is_a_caution_and_chance_is_none(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.stack([rng.random(400) < 0.5, rng.random(400) < 0.08, rng.random(400) < 0.9], axis=1).astype(int)
+    assert sized(rng.integers(10, 20, 400), labels, "multilabel", ["even", "rare", "most"]) == ()
+    told = sized(np.where(labels[:, 1], 15, rng.integers(10, 15, 400)), labels, "multilabel", ["even", "rare", "most"])
+    assert {one.name for one in told} == {"leak by the width", "leak by the shape"}
+    assert all("alone tells label 'rare' of 100 % of samples, with it and without on average" in t.text for t in told)
+    widths, noise = rng.integers(10, 40, 120), rng.standard_normal(120)
+    assert sized(widths, noise, "regression", ["weight"]) == ()
+    told = sized(widths, 3.0 * widths + noise, "regression", ["weight"])
+    assert "alone tells 9" in told[0].text
+    assert "% of the variance of 'weight'" in told[0].text
+
+
+def test_labels_that_few_have_or_lack_are_named() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.stack([np.arange(100) % 2, np.arange(100) < 6, np.arange(100) >= 5], axis=1).astype(int)
+    found = sized(rng.integers(10, 20, 100), labels, "multilabel", ["half", "few", "most"])
+    assert [one.name for one in found] == ["few samples"]
+    assert "'few' (" in found[0].text
+    assert "'most' (" in found[0].text
+    assert "half" not in found[0].text
+
+
 def test_copies_across_splits_are_counted() -> None:
     rng = np.random.default_rng(4)
     found = texts(rng, 120) * 2

@@ -241,8 +241,8 @@ def ranking() -> Ranking:
         ),
         discrepancy=(Discrepancy(A, "imagefolder:imagenet-sample", "mmd (unbiased, squared)", 0.0312, 0.005),),
         layer_similarity=(
-            LayerSimilarity("cka_minibatch", "t", 300, (A, A), LAYERS, LAYERS, ALIKE),
-            LayerSimilarity("cka_minibatch", "t", 300, (A, B), LAYERS, LAYERS[1:], tuple(row[1:] for row in ALIKE)),
+            LayerSimilarity("cka_linear", "t", 300, (A, A), LAYERS, LAYERS, ALIKE),
+            LayerSimilarity("cka_linear", "t", 300, (A, B), LAYERS, LAYERS[1:], tuple(row[1:] for row in ALIKE)),
         ),
         source_map=make_map(A, B, C),
     )  # fmt: skip

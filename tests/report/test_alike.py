@@ -29,7 +29,7 @@ def test_layers_beside_each_other_and_beside_those_of_the_second(ranking: Rankin
     assert own.title == f"Layers of {first} beside each other"
     assert said(own.caption) == (
         f"Layers of {first}: most alike blocks.0 and blocks.1 (0.900), least blocks.0 and blocks.2 (0.500); its best "
-        "layer, blocks.2, is most like blocks.1 (0.700). CKA on 300 training samples, in batches; the frame is around "
+        "layer, blocks.2, is most like blocks.1 (0.700). CKA on 300 training samples; the frame is around "
         "the best layers."
     )
     assert said(both.caption).startswith(

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import transferscope as ts
 from transferscope.report.raced import MOST_LANES, lanes, training_race_plot, training_race_table
 from transferscope.results import Ranking, Truth
-from transferscope.spending import Arm, ArmDropped, Entrant, Ran, Rung, TrainingRace
+from transferscope.spending import Arm, ArmDropped, Entrant, Expected, Late, Ran, Rung, TrainingRace
 
 
 def raced(make: SimpleNamespace, first: str, second: str, **changes: Any) -> Truth:
@@ -64,6 +64,34 @@ def test_the_table_has_every_arm_at_every_stage(make: SimpleNamespace) -> None:
         ["b", "at random", "full", "0.0001", "0.5", "–", "50.0 %", "–",
          "dropped as behind, by 35.0 ± 5.0 points", "–"],
     ]  # fmt: skip
+
+
+def test_who_came_in_late_stands_at_the_stages_of_the_others(make: SimpleNamespace) -> None:
+    truth = raced(make, "a", "b")
+    assert truth.race is not None
+    expected, came = Expected(0.8, 0.7, 0.9), Arm("c", "full", 1e-3)
+    late = Entrant("c", "results", Late(4, expected, expected, 0.9, 0.01, 5.0))
+    again = (Rung(2, (Ran(came, 2, 0.6),), (), 4.0), Rung(4, (Ran(came, 4, 0.88),), (), 5.0))
+    race = replace(truth.race, entrants=(*truth.race.entrants, late), rungs=(*truth.race.rungs, *again))
+    truth = replace(truth, race=race)
+    table = training_race_table(truth, race, {})
+    stages = [f"{one.title} {one.hint}" for one in table.columns if one.title.startswith("Epoch")]
+    assert stages == ["Epoch 2 in 34.0 s", "Epoch 4 in 25.0 s"]
+    [told] = [row.cells for _, rows in table.bodies for row in rows if row.cells[0] == "c"]
+    assert [cell.replace("\u00a0", " ") for cell in told[1:]] == [
+        "by results", "full", "0.001", "–", "–", "60.0 %", "88.0 %", "not dropped", "–"
+    ]  # fmt: skip
+    plot = training_race_plot(truth, {}, "k")
+    assert plot is not None
+    assert plot.svg.count("lines are the stages of the race") == 1
+    assert plot.svg.replace("\u00a0", " ").count(">4</text>") == 1
+
+
+@pytest.mark.parametrize("reason", get_args(get_type_hints(Entrant)["reason"]))
+def test_every_reason_to_run_has_its_words(make: SimpleNamespace, reason: Any) -> None:
+    truth = raced(make, "a", "b", entrants=(Entrant("a", reason),))
+    assert truth.race is not None
+    assert training_race_table(truth, truth.race, {})
 
 
 def test_the_picture_says_who_won_and_at_what_price(make: SimpleNamespace) -> None:

@@ -41,6 +41,11 @@ def test_label_sets_in_every_form_are_the_same(labels: Any) -> None:
     assert target.content_sha256 == texts(SETS, "multilabel").content_sha256
 
 
+def test_one_label_may_be_a_plain_column() -> None:
+    for labels in ([0, 1, 1, 0], [np.int64(0), True, 1.0, False], np.array([0, 1, 1, 0])):
+        assert texts(labels, "multilabel").labels.tolist() == [[0], [1], [1], [0]]
+
+
 def test_numbers_in_every_form_are_the_same() -> None:
     pandas = pytest.importorskip("pandas")
     rows = np.arange(12.0)
@@ -65,6 +70,7 @@ def test_numbers_in_every_form_are_the_same() -> None:
         (["a", "b"], "regression", {}, "labels are no table of numbers"),
         (np.zeros((3, 2, 2)), "regression", {}, r"labels are of shape \(3, 2, 2\)"),
         ([1.0, 2.0, 3.0], "regression", {"columns": ["x", "y"]}, "2 names, 2 of them different, for 1 label columns"),
+        ([0, None, 1, 1], "multilabel", {}, "hold other values than 0 and 1"),
         ([[1, 2], [0, 1], [1, 0]], "multilabel", {}, "hold other values than 0 and 1"),
         ([{"a"}, {"a"}, {"b"}, {"b"}, {"a", "c"}], "multilabel", {}, "label 'c' is set in 1 sample"),
         ([{"a"}, {"a"}, {"a", "b"}, {"b"}], "multilabel", {"columns": ["a"]}, "row 2 has label 'b'"),

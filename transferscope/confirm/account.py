@@ -52,7 +52,7 @@ def agreement(ranking: Ranking, rungs: Sequence[Rung]) -> tuple[int, float | Non
     """
     reached: dict[str, float] = {}
     for one in (one for rung in rungs for one in rung.ran):
-        reached[one.arm.source] = max(one.accuracy, reached.get(one.arm.source, 0.0))
+        reached[one.arm.source] = max(one.accuracy, reached.get(one.arm.source, -math.inf))
     order = _order(ranking)
     names = [name for name in reached if name in order]
     if len(names) < 2:
@@ -73,7 +73,7 @@ def predictions(ranking: Ranking, confirmed: Sequence[Confirmed]) -> tuple[Predi
     """What the ranking predicted of the finalists' sources, in its order."""
     measured: dict[str, float] = {}
     for one in confirmed:
-        measured[one.source] = max(one.accuracy, measured.get(one.source, 0.0))
+        measured[one.source] = max(one.accuracy, measured.get(one.source, -math.inf))
     return tuple(
         Prediction(
             standing.source, standing.predicted, standing.predicted_low, standing.predicted_high,

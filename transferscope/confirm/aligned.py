@@ -21,7 +21,6 @@ class Aligned(BesideSource):
 
     def loss(self, network: Network, batch: Batch, other: Batch | None) -> Tensor:
         """Both terms; of a part with a single sample, which has no covariance, the first only."""
-
         features = network.features(batch.inputs)
         loss = network.trial.objective.loss(network.head(features).float(), batch.labels)
         if other is None or min(len(batch), len(other)) < 2:

@@ -35,6 +35,8 @@ class Seen:
         classes, what it adds to the measure. None: not at hand.
     collapsed : bool
         One class is predicted for all: below every arm of which that is not so.
+    error : float or None
+        Standard error of the accuracy, where rows are not at hand and it is no share of right answers.
     """
 
     accuracy: float
@@ -43,6 +45,7 @@ class Seen:
     seconds: float = 0.0
     hits: NDArray | None = None
     collapsed: bool = False
+    error: float | None = None
 
     @property
     def worth(self) -> tuple[bool, float]:
@@ -250,8 +253,8 @@ def halve(
 def difference(first: Seen, second: Seen, n_rows: int) -> tuple[float, float]:
     """By how much the first is more accurate on the validation rows, and the standard error.
 
-    Paired where both are known row by row, else binomial and independent, which is cautious. Half a row is added to
-    each outcome, so that few rows on which the two agree are no proof.
+    Paired where both are known row by row, else independent, which is cautious. Half a row is added to each outcome,
+    so that few rows on which the two agree are no proof.
 
     References
     ----------
@@ -263,8 +266,21 @@ def difference(first: Seen, second: Seen, n_rows: int) -> tuple[float, float]:
         n = len(apart) + 2
         error = math.sqrt(float(np.square(apart).sum()) + 1 - float(apart.sum()) ** 2 / n) / n
         return float(apart.mean()), error
-    shares = [(n_rows * min(max(one.accuracy, 0.0), 1.0) + 1) / (n_rows + 2) for one in (first, second)]
-    return first.accuracy - second.accuracy, math.sqrt(sum(p * (1 - p) for p in shares) / (n_rows + 2))
+    return first.accuracy - second.accuracy, math.sqrt(sampling(first, n_rows) + sampling(second, n_rows))
+
+
+def sampling(seen: Seen, n_rows: int) -> float:
+    """Variance of an accuracy on so many rows, one row more being right and one wrong: all right is no proof.
+
+    A share of right answers tells it by its value; areas under curves and R squared by what each row adds to them.
+    """
+    if seen.error is not None:
+        return seen.error**2
+    if seen.hits is not None:
+        rows = np.append(seen.hits, (0.0, 1.0))
+        return float(rows.var() / len(rows))
+    share = (n_rows * min(max(seen.accuracy, 0.0), 1.0) + 1) / (n_rows + 2)
+    return share * (1 - share) / (n_rows + 2)
 
 
 def certainty(contending: Mapping[Arm, Seen], n_rows: int, n_looks: int, leader: Arm | None = None) -> float:

@@ -151,7 +151,7 @@ def standard_error(objective: Objective, added: NDArray[Any]) -> float | None:
     """Of a measure, from what samples add to it; None for a share, whose value tells."""
     if objective.is_share:
         return None
-    return float(added.std(ddof=1) / np.sqrt(len(added))) if len(added) > 1 else float("inf")
+    return float(added.std(ddof=1) / np.sqrt(len(added)))
 
 
 def _area_by_row(outputs: NDArray[Any], has: NDArray[np.bool_]) -> Array:

@@ -102,7 +102,14 @@ class Stable:
         accuracy = float(np.mean([run.validation_accuracy for run in chosen]))
         n_epochs = max(len(run.epochs) for run in chosen)
         seconds = float(np.mean([run.seconds for run in chosen]))
-        closed[arm] = Seen(accuracy, n_epochs, True, seconds, collapsed=all(run.collapsed for run in chosen))
+        collapsed, error = all(run.collapsed for run in chosen), self._validation_error(chosen)
+        closed[arm] = Seen(accuracy, n_epochs, True, seconds, collapsed=collapsed, error=error)
+
+    def _validation_error(self, tested: Sequence[Run]) -> float | None:
+        """Standard error on the validation rows by that on the test rows; None for a share, whose value tells."""
+        errors = [run.test_error for run in tested if run.test_error is not None]
+        split = self.settings.split
+        return float(np.mean(errors)) * math.sqrt(len(split.test) / len(split.validation)) if errors else None
 
     def advance(self, arms: Sequence[Arm], until: int) -> dict[Arm, Seen]:
         """Train arms until an epoch of their schedule, those of one source together; stop when no time is left."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ..history.store import Store
 from ..history.surrogate import Prediction, Surrogate
 from ..results import Ranking
 from ..spending import Arm, Entrant, Expected, Late
-from .halving import Seen
+from .halving import Seen, sampling
 
 PARTIAL = 0.5  # variance, in squares of the scale, of what the start of training shows about its end: a guess, and 0
 # and 2 do as well on published targets
@@ -38,14 +38,23 @@ class Steering:
 
     @classmethod
     def learned(cls, ranking: Ranking, store: Store | None) -> Steering | None:
-        """From all other targets of a history; None where it tells of no ranked source."""
-        table = store.table(without=ranking.target.content_sha256) if store else None
-        if table is None:
+        """From all other targets of a history; None where it tells of no ranked source.
+
+        Which source is better than which is learned from all of them; how high outcomes are and how far apart only
+        from those that are measured as this target is: R squared has no lower bound, and would stretch accuracies.
+        """
+        if store is None:
             return None
+        own, metric = ranking.target.content_sha256, ranking.target.metric
+        table = store.table(without=own)
         ranked = tuple(candidate.source for candidate in ranking.best() if candidate.control is None)
         known = static_prior(table)
         strangers = frozenset(name for name in ranked if name not in known)
-        return None if len(strangers) == len(ranked) else cls(Surrogate.fit(table, sources=ranked), strangers)
+        if len(strangers) == len(ranked):
+            return None
+        alike = Surrogate.fit(store.table(without=own, metric=metric), sources=ranked)
+        surrogate = Surrogate.fit(table, sources=ranked)
+        return cls(replace(surrogate, level=alike.level, log_scale=alike.log_scale), strangers)
 
     def favourite(self) -> str | None:
         """The source to train first."""
@@ -78,9 +87,9 @@ class Steering:
         spare : float
             Seconds that it may take to bring it to where the others are.
         """
-        shown, ahead = standing(at, epochs)
+        shown, doubt, ahead = standing(at, epochs, n_rows)
         scale = math.exp(self.surrogate.log_scale.mean)
-        noise = {name: PARTIAL * ahead[name] + sampling(shown[name], n_rows) / scale**2 for name in shown}
+        noise = {name: PARTIAL * ahead[name] + doubt[name] / scale**2 for name in shown}
         took = _seconds(at)
         observed = dict.fromkeys((*self.strangers, *closed), math.nan) | shown
         choice = next_source(self.surrogate, observed, took, noise=noise, left=spare)
@@ -92,29 +101,29 @@ class Steering:
         return Entrant(choice.source, "results", Late(max(at), *told, choice.over, choice.gain, choice.seconds))
 
 
-def standing(at: Mapping[int, Mapping[Arm, Seen]], epochs: int) -> tuple[dict[str, float], dict[str, float]]:
-    """The best validation accuracy of each source, and the share of its training that lies ahead.
+def standing(
+    at: Mapping[int, Mapping[Arm, Seen]], epochs: int, n_rows: int
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """The best validation accuracy of each source, its `sampling`, and the share of its training that lies ahead.
 
     One that stayed behind at an earlier stage counts as if it had gained since what the others did on average.
     """
     best: dict[str, float] = {}
+    doubt: dict[str, float] = {}
     ahead: dict[str, float] = {}
     for stage in sorted(at):
         reached: dict[str, float] = {}
         for arm, one in at[stage].items():
-            reached[arm.source] = max(one.accuracy, reached.get(arm.source, best.get(arm.source, 0.0)))
+            before = reached.get(arm.source, best.get(arm.source, -math.inf))
+            if one.accuracy > before:
+                doubt[arm.source] = sampling(one, n_rows)
+            reached[arm.source] = max(one.accuracy, before)
         gains = [value - best[name] for name, value in reached.items() if name in best]
         gain = float(np.mean(gains)) if gains else 0.0
         best = {name: value + gain * (ahead[name] > 0) for name, value in best.items()} | reached
         unfinished = {arm.source for arm, one in at[stage].items() if not one.over}
         ahead |= {name: (1 - stage / epochs) * (name in unfinished) for name in reached}
-    return best, ahead
-
-
-def sampling(accuracy: float, n_rows: int) -> float:
-    """Variance of an accuracy on so many rows; one is added to each outcome, for all right is no proof."""
-    share = (n_rows * min(max(accuracy, 0.0), 1.0) + 1) / (n_rows + 2)
-    return share * (1 - share) / (n_rows + 2)
+    return best, doubt, ahead
 
 
 def _seconds(at: Mapping[int, Mapping[Arm, Seen]]) -> dict[str, float]:

@@ -158,9 +158,9 @@ def _train(plan: Plan, network: Network, weights: Path, checkpoint: Path) -> dic
         started = time.perf_counter()
         trial.progress(plan.task, len(log["epochs"]), plan.last)
         loss = _train_epoch(network, tuning, optimizer, scheduler, seed=1000 * plan.seed + len(log["epochs"]))
-        log["finite"] = math.isfinite(loss)
+        accuracy = _keep_if_better(log, network, weights) if math.isfinite(loss) else math.nan
+        log["finite"] = math.isfinite(accuracy)
         if log["finite"]:
-            accuracy = _keep_if_better(log, network, weights)
             log["epochs"].append(asdict(Epoch(loss, accuracy, dict(tuning.measures(network)))))
         log["seconds"] += time.perf_counter() - started
         log |= {"part": network.part, "checkpointed": network.checkpointed}
@@ -179,9 +179,14 @@ def _goes_on(log: Mapping[str, Any], recipe: Any) -> bool:
 
 
 def _keep_if_better(log: dict[str, Any], network: Network, weights: Path) -> float:
-    """Accuracy on the validation rows; the weights are kept if none before were better."""
+    """Accuracy on the validation rows; the weights are kept if none before were better.
+
+    Not finite where numbers or the order of labels are told by outputs that are not.
+    """
     hits, n_predicted = relieved(network, lambda: network.judge(network.trial.split.validation))
     accuracy = float(hits.mean())
+    if not math.isfinite(accuracy):
+        return accuracy
     found = {
         "accuracy": accuracy,
         "n_predicted": n_predicted,

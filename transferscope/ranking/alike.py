@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from ..results import LayerSimilarity, Similarity
 from ..similarity.cka_linear import cka_linear
-from ..similarity.layer_cka import LayerCKA
+from ..similarity.layer_cka import cka_layers
 from ..similarity.paired import FEWEST
 from ..views import SourceMap
+from .compare import MOST_ROWS, compared_rows
 from .race import nested_order
 
-MOST_ROWS = 512  # the classes in proportion: enough for the second decimal, and little to hold of every layer
 MOST_LAYERS = 16  # of a source, evenly spaced; the best one among them
-BATCH = 256
 
 Layers = Mapping[str, NDArray[np.float32]]
 
@@ -29,7 +28,9 @@ def measure_layers(
     labels: Mapping[str, NDArray[np.int64]],
     target: str,
 ) -> tuple[LayerSimilarity, ...]:
-    """Minibatch CKA of the layers of the first source with each other, and with those of the second.
+    """Debiased CKA of the layers of the first source with each other, and with those of the second.
+
+    All rows are one batch: rows come class by class, so that a batch of them would hold some classes alone.
 
     Layers are read from the cache, where they are since they were scored: nothing goes through a model again.
 
@@ -69,14 +70,10 @@ def _read(layers: Layers, best: str, rows: NDArray[np.int64]) -> dict[str, NDArr
     return {name: values for name, values in read.items() if np.isfinite(values).all()}
 
 
-def _compared(
-    target: str, names: tuple[str, str], a: Layers, b: Layers, n_rows: int
-) -> LayerSimilarity:  # fmt: skip
-    found = LayerCKA()
-    for start in range(0, n_rows, BATCH):
-        found.update(*({name: rows[start : start + BATCH] for name, rows in side.items()} for side in (a, b)))
-    values = tuple(tuple(round(float(v), 4) if np.isfinite(v) else None for v in row) for row in found.value)
-    return LayerSimilarity("cka_minibatch", target, n_rows, names, found.names_a, found.names_b, values)
+def _compared(target: str, names: tuple[str, str], a: Layers, b: Layers, n_rows: int) -> LayerSimilarity:
+    found, first, second = cka_layers(a, b, batch_size=n_rows)
+    values = tuple(tuple(round(float(v), 4) if np.isfinite(v) else None for v in row) for row in found)
+    return LayerSimilarity("cka_linear (debiased)", target, n_rows, names, first, second, values)
 
 
 def map_sources(
@@ -124,7 +121,8 @@ def _with_classes(matrix: NDArray[np.float64], labels: NDArray[Any]) -> float | 
         codes = labels / np.where(labels.std(axis=0) > 0, labels.std(axis=0), 1.0)
     if len(matrix) < FEWEST:
         return None
-    value = cka_linear(matrix, codes, debiased=True)
+    rows = compared_rows(len(matrix))
+    value = cka_linear(matrix[rows], codes[rows], debiased=True)
     return round(value, 4) if np.isfinite(value) else None
 
 

@@ -37,7 +37,7 @@ def leaks(target: Target, split: Split) -> Iterator[Check]:
         return
     if target.task == "multilabel":
         for name, column in zip(target.classes, labels.T, strict=True):
-            yield from _metadata(numbers, column, f"label {name!r}")
+            yield from _label(numbers, column, name)
         return
     yield from _metadata(numbers, labels)
     if target.modality == "text":
@@ -49,17 +49,13 @@ def _measured(found: list[Mapping[str, float]], labels: NDArray[np.float64], nam
     from sklearn.model_selection import KFold, cross_val_predict
     from sklearn.tree import DecisionTreeRegressor
 
-    for name in found[0]:
-        values = np.array([numbers[name] for numbers in found])
-        known = np.isfinite(values)
-        if known.mean() < TELLS or np.ptp(values[known]) == 0 or known.sum() < 3 * FEW:
+    tree = DecisionTreeRegressor(min_samples_leaf=FEW, random_state=0)
+    folds = KFold(3, shuffle=True, random_state=0)
+    for name, values, known in _varied(found):
+        if len(values) < 3 * FEW:
             continue
-        tree, folds = (
-            DecisionTreeRegressor(min_samples_leaf=FEW, random_state=0),
-            KFold(3, shuffle=True, random_state=0),
-        )
         for goal, column in zip(names, labels[known].T, strict=True):
-            told = cross_val_predict(tree, values[known, None], column, cv=folds)
+            told = cross_val_predict(tree, values[:, None], column, cv=folds)
             share = 1 - float(np.square(column - told).sum() / max(np.square(column - column.mean()).sum(), 1e-300))
             if share >= TELLS:
                 yield Check(
@@ -69,22 +65,39 @@ def _measured(found: list[Mapping[str, float]], labels: NDArray[np.float64], nam
                 )  # fmt: skip
 
 
-def _metadata(found: list[Mapping[str, float]], labels: NDArray[np.int64], of: str = "the class") -> Iterator[Check]:
+def _label(found: list[Mapping[str, float]], labels: NDArray[np.int64], label: Any) -> Iterator[Check]:
+    """What tells one label of several, which most samples may lack: both kinds of sample count the same."""
+    for name, values, known in _varied(found):
+        counts = np.bincount(labels[known], minlength=2)
+        share = _tells(values, labels[known], balanced=True) if counts.min() >= FEW else 0.0
+        if share >= TELLS:
+            yield _leak(name, f"label {label!r}", f"{100 * share:.0f} % of samples, with it and without on average")
+
+
+def _metadata(found: list[Mapping[str, float]], labels: NDArray[np.int64]) -> Iterator[Check]:
     """A size, length or number that tells the class: what is learned may be that."""
+    for name, values, known in _varied(found):
+        share, usual = _tells(values, labels[known]), np.bincount(labels[known]).max() / known.sum()
+        if share >= TELLS and share > usual + 0.1:
+            much = f"{100 * share:.0f} % of samples (always naming the largest: {100 * usual:.0f} %)"
+            yield _leak(name, "the class", much)
+
+
+def _varied(found: list[Mapping[str, float]]) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.bool_]]]:
+    """Each number that most samples have and that varies: its values, and which samples have it."""
     for name in found[0]:
         values = np.array([numbers[name] for numbers in found])
         known = np.isfinite(values)
-        if known.mean() < TELLS or np.ptp(values[known]) == 0 or len(np.unique(labels[known])) < 2:
-            continue
-        share = _tells(values[known], labels[known])
-        usual = np.bincount(labels[known]).max() / known.sum()
-        if share >= TELLS and share > usual + 0.1:
-            yield Check(
-                f"leak by {name}", "veto" if name == "a number in the text" else "caution",
-                f"{name[:1].upper()}{name[1:]} alone tells {of} of {100 * share:.0f} % of samples (always "
-                f"naming the largest: {100 * usual:.0f} %): a source may score well by it and fail on other data. "
-                "Make it alike in all classes, or leave it out.",
-            )  # fmt: skip
+        if known.mean() >= TELLS and np.ptp(values[known]) > 0:
+            yield name, values[known], known
+
+
+def _leak(name: str, told: str, of: str) -> Check:
+    return Check(
+        f"leak by {name}", "veto" if name == "a number in the text" else "caution",
+        f"{name[:1].upper()}{name[1:]} alone tells {told} of {of}: a source may score well by it and fail on other "
+        "data. Make it alike in all classes, or leave it out.",
+    )  # fmt: skip
 
 
 def _numbers_of(sample: object) -> Mapping[str, float]:
@@ -98,16 +111,23 @@ def _numbers_of(sample: object) -> Mapping[str, float]:
     return {"the width": width, "the height": height, "the shape": width / max(height, 1)}
 
 
-def _tells(values: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Share of held-out samples whose class a small tree on one number tells."""
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
+def _tells(values: NDArray[np.float64], labels: NDArray[np.int64], *, balanced: bool = False) -> float:
+    """Share of held-out samples whose class a small tree on one number tells; if balanced, the mean over classes."""
+    from sklearn.model_selection import StratifiedKFold
     from sklearn.tree import DecisionTreeClassifier
 
-    if np.bincount(labels)[np.unique(labels)].min() < 3:
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 3:
         return 0.0
-    tree = DecisionTreeClassifier(max_leaf_nodes=2 * len(np.unique(labels)), min_samples_leaf=2, random_state=0)
-    folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    return float(cross_val_score(tree, values[:, None], labels, cv=folds).mean())
+    tree = DecisionTreeClassifier(
+        max_leaf_nodes=2 * len(classes), min_samples_leaf=2, random_state=0,
+        class_weight="balanced" if balanced else None,
+    )  # fmt: skip
+    told = np.empty_like(labels)
+    for train, held in StratifiedKFold(3, shuffle=True, random_state=0).split(values, labels):
+        told[held] = tree.fit(values[train, None], labels[train]).predict(values[held, None])
+    right = told == labels
+    return float(np.mean([right[labels == code].mean() for code in classes]) if balanced else right.mean())
 
 
 def _words(texts: list[str], labels: NDArray[np.int64], classes: list[str]) -> Iterator[Check]:

@@ -48,7 +48,7 @@ def layer_similarity_plot(ranking: Ranking, found: LayerSimilarity, key: str) ->
 
     height = 150 + min(WIDTH - 60, 44 * len(rows))
     title = f"Layers of {shorten(first, 40)} beside {'each other' if first == second else shorten(second, 40)}"
-    caption = f"{finding} CKA on {noun(found.n_samples, 'training sample')}, in batches; {_sampled(ranking, found)}"
+    caption = f"{finding} CKA on {noun(found.n_samples, 'training sample')}; {_sampled(ranking, found)}"
     return Plot(title, partial(draw, WIDTH, height, paint, key=key, finding=finding), caption)
 
 

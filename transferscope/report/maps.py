@@ -26,7 +26,7 @@ FAITHFUL = 0.5  # of the spread: below, most of it is not on the map
 
 
 def map_plot(ranking: Ranking, key: str) -> Plot | None:
-    """Sources where classical scaling put them, the better the lighter, and the classes as a star."""
+    """Sources where classical scaling put them, the higher the score the lighter, and the classes as a star."""
     found, places = ranking.source_map, ranks(ranking)
     if found is None:
         return None

@@ -32,7 +32,7 @@ WORDS = {
 }  # fmt: skip
 REASONS = {
     "asked": "asked for", "best set": "best set", "first": "ranked first", "history": "history's favourite",
-    "random": "at random",
+    "random": "at random", "results": "by results",
 }  # fmt: skip
 
 
@@ -125,8 +125,8 @@ def _further(lane: Lane) -> bool:
 def _draw_lanes(axes: Axes, race: TrainingRace, shown: list[Lane], places: Mapping[str, int], last: int) -> None:
     from matplotlib.lines import Line2D
 
-    for rung in race.rungs:
-        axes.axvline(rung.until, color=LINE, linewidth=1, zorder=0)
+    for until in _stages(race):
+        axes.axvline(until, color=LINE, linewidth=1, zorder=0)
     for y, lane in enumerate(shown):
         marker, color = ENDS[lane.end]
         axes.plot([0, lane.epochs], [y, y], color=color, linewidth=2, zorder=1)
@@ -149,7 +149,7 @@ def _draw_lanes(axes: Axes, race: TrainingRace, shown: list[Lane], places: Mappi
     axes.set_ylim(len(shown) - 0.5, -0.9)
     calm(axes, "x")
     axes.grid(visible=False)
-    axes.set_xticks([rung.until for rung in race.rungs])
+    axes.set_xticks(list(_stages(race)))
     axes.set_xlim(-0.02 * max(last, 1), 1.2 * max(last, 1))
     axes.set_xlabel("epochs; lines are the stages of the race")
 
@@ -201,13 +201,14 @@ def training_race_table(truth: Truth, race: TrainingRace, places: Mapping[str, i
     everyone = lanes(truth, race)
     has_strength = any(lane.arm.strength is not None for lane in everyone)
     why = {one.source: REASONS[one.reason] for one in race.entrants}
+    stages = _stages(race)
     columns = [
         NAME,
         Column("Why it ran"),
         Column("Strategy"),
         Column("Rate", numeric=True),
         *([Column("Strength", numeric=True)] if has_strength else []),
-        *(Column(_stage(rung.until), f"in {duration(rung.seconds)}", numeric=True) for rung in race.rungs),
+        *(Column(_stage(until), f"in {duration(seconds)}", numeric=True) for until, seconds in stages.items()),
         Column("End", is_text=True),
         Column("Test", "of finalists", numeric=True),
     ]
@@ -220,13 +221,21 @@ def training_race_table(truth: Truth, race: TrainingRace, places: Mapping[str, i
             clean(arm.strategy),
             _plain(arm.learning_rate),
             *([_plain(arm.strength)] if has_strength else []),
-            *(percent(lane.accuracies.get(rung.until)) for rung in race.rungs),
+            *(percent(lane.accuracies.get(until)) for until in stages),
             _end(lane),
             percent(lane.test),
         )
         rows.append(Row(cells, places.get(arm.source)))
     caption = "Every arm of the race: its best on the validation rows when each stage ended, and how it ended"
     return Table.of(caption, columns, rows)
+
+
+def _stages(race: TrainingRace) -> dict[int, float]:
+    """Seconds of each, in order; sources that came in late ran those that the others had behind them once more."""
+    seconds: dict[int, float] = {}
+    for rung in race.rungs:
+        seconds[rung.until] = seconds.get(rung.until, 0.0) + rung.seconds
+    return dict(sorted(seconds.items()))
 
 
 def _stage(until: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def code_labels(
 
 
 def strata_of(task: Task, labels: np.ndarray) -> np.ndarray:
-    """A code per sample, 0..K-1: what splits, stages and blocks hold in proportion.
+    """A code per sample, 0..K-1: what splits and stages of a race hold in proportion.
 
     Classes are their own strata. A sample of several labels counts for the rarest of those that set it apart, so that
     rare labels are spread evenly first (after Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label
@@ -146,7 +146,7 @@ def _code_sets(name: str, labels: Iterable[Any], samples: Samples, columns: Sequ
     """Columns of 0 and 1, or a collection of names per sample."""
     if not hasattr(labels, "shape"):
         labels = _as_list(name, "label", labels, samples)
-        if any(isinstance(one, set | frozenset) or _holds_text(one) or len(one) == 0 for one in labels):
+        if any(_holds_names(one) for one in labels):
             labels, columns = _columns_of(name, labels, samples, columns)
     table = _table(name, labels, samples, "0/1 columns, or a list of names per sample")
     if not np.isin(table, (0, 1)).all():
@@ -162,10 +162,11 @@ def _code_sets(name: str, labels: Iterable[Any], samples: Samples, columns: Sequ
     return table.astype(np.int64), named
 
 
-def _holds_text(one: Any) -> bool:
-    if isinstance(one, str) or not isinstance(one, Iterable):
+def _holds_names(one: Any) -> bool:
+    """A set, or a list that is empty or holds text: not a row of 0 and 1."""
+    if isinstance(one, str) or not isinstance(one, Collection) or getattr(one, "shape", None) == ():
         return False
-    return any(isinstance(label, str) for label in one)
+    return isinstance(one, Set) or len(one) == 0 or any(isinstance(label, str) for label in one)
 
 
 def _columns_of(
