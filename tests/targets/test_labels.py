@@ -123,23 +123,38 @@ def test_a_rare_label_is_spread_over_the_parts(seed: int, n: int, n_columns: int
         assert odd[rows].sum() == pytest.approx(share * odd.sum(), abs=1)
 
 
-def test_a_label_that_no_training_sample_has_is_named() -> None:
+def test_many_rare_labels_leave_rows_to_validate_and_to_test() -> None:
+    labels = np.zeros((200, 60), dtype=int)
+    rng = np.random.default_rng(0)
+    for column in labels.T:
+        column[rng.choice(200, 3, replace=False)] = 1
+    split = split_target(texts(labels, "multilabel"))
+    assert labels[split.train].any(axis=0).all()
+    assert len(split.train) <= 150
+    assert min(len(split.validation), len(split.test)) >= 25
+    assert abs(len(split.validation) - len(split.test)) <= 1
+
+
+def test_the_rarest_label_is_dealt_to_training_first() -> None:
     labels = np.zeros((200, 2), dtype=int)
     labels[:100, 0] = 1
     labels[[0, 150], 1] = 1
     target = texts(labels, "multilabel", columns=["common", "rare"])
-    assert target.labels[split_target(target).train][:, 1].sum() == 2  # the rarest is dealt to training first
-    groups = np.arange(200) // 20
-    found = []
-    for seed in range(20):
-        grouped = from_arrays([f"t{k}" for k in range(200)], labels, modality="text", task="multilabel", groups=groups,
-                              columns=["common", "rare"])  # fmt: skip
-        try:
-            split_target(grouped, seed=seed)
-        except TargetError as error:
-            found.append(str(error))
-    assert found
-    assert all("'rare' is the same in all" in text for text in found)
+    assert target.labels[split_target(target).train][:, 1].sum() == 2
+
+
+def test_groups_that_keep_a_label_to_themselves_are_named() -> None:
+    groups = np.arange(200) // 40
+    labels = (groups[:, None] == np.arange(5)).astype(int)  # whatever is held out, two labels are unknown in training
+    samples = [f"t{k}" for k in range(200)]
+    apart = from_arrays(samples, labels, modality="text", task="multilabel", groups=groups)
+    with pytest.raises(TargetError, match=r"'label \d' is the same in all 120 train samples"):
+        split_target(apart)
+    rare = np.stack([np.arange(200) % 2, np.isin(np.arange(200), [0, 150])], axis=1)
+    found = from_arrays(samples, rare, modality="text", task="multilabel", groups=groups)
+    for seed in range(10):  # some pair of folds leaves one of the two to train
+        split = split_target(found, seed=seed)
+        assert rare[split.train][:, 1].any()
 
 
 def test_a_dataset_of_numbers() -> None:

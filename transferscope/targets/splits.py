@@ -88,11 +88,13 @@ def split_target(
     rows_of_class = _shuffled(target, seed, exclude)
     counts = np.array([len(rows) for rows in rows_of_class])
     if max_samples is not None and max_samples < counts.sum():
-        shares = allocate(counts, max_samples)
+        shares = allocate(
+            counts, max_samples, "classes" if target.task == "classification" else "groups of alike labels"
+        )
         rows_of_class = [rows[:share] for rows, share in zip(rows_of_class, shares, strict=True)]
     if target.groups is None:
-        parts = [np.resize(DEAL, len(rows)) for rows in rows_of_class]
-        rows, part = np.concatenate(rows_of_class), np.concatenate(parts)
+        deal = _deal_by_deficit if target.task == "multilabel" else _deal_by_pattern
+        rows, part = np.concatenate(rows_of_class), deal([len(rows) for rows in rows_of_class])
     else:
         rows = np.sort(np.concatenate(rows_of_class))
         part = _deal_groups(target, rows, seed)
@@ -101,7 +103,27 @@ def split_target(
     return Split(seed, train, validation, test, target.groups is not None, max_samples)
 
 
-def allocate(counts: np.ndarray, total: int) -> np.ndarray:
+def _deal_by_pattern(sizes: Sequence[int]) -> np.ndarray:
+    """Part of each row of strata of these sizes, stratum by stratum."""
+    return np.concatenate([np.resize(DEAL, size) for size in sizes])
+
+
+def _deal_by_deficit(sizes: Sequence[int]) -> np.ndarray:
+    """The same where many strata are tiny, as of rare labels: two of each to training, the rest where most is lacking.
+
+    By the pattern, strata of three would leave nothing to validate.
+    """
+    wanted, given = np.bincount(DEAL) / len(DEAL), np.zeros(3)
+    parts = []
+    for size in sizes:
+        for place in range(size):
+            part = TRAIN if place < 2 else int(np.argmax(wanted * (given.sum() + 1) - given))
+            given[part] += 1
+            parts.append(part)
+    return np.array(parts)
+
+
+def allocate(counts: np.ndarray, total: int, kinds: str = "classes") -> np.ndarray:
     """Shares of `total` in proportion to `counts`, at least 2 each, by largest remainder.
 
     Raises
@@ -111,7 +133,7 @@ def allocate(counts: np.ndarray, total: int) -> np.ndarray:
     """
     if total < 2 * len(counts):
         raise TargetError(
-            f"{total} samples are too few for {len(counts)} classes; expected at least {2 * len(counts)}, two each."
+            f"{total} samples are too few for {len(counts)} {kinds}; expected at least {2 * len(counts)}, two each."
         )
     small = np.zeros(len(counts), dtype=bool)
     while True:  # a class lifted to 2 takes from the others, which may push another below 2
@@ -165,7 +187,8 @@ def _deal_groups(target: Target, rows: np.ndarray, seed: int) -> np.ndarray:
         for number, (_, held) in enumerate(folds.split(rows, labels, groups)):
             fold[held] = number
     if target.task != "classification":
-        return np.select([fold == HELD_OUT[0][0], fold == HELD_OUT[0][1]], [VALIDATION, TEST], TRAIN)
+        dealt = [np.select([fold == one, fold == other], [VALIDATION, TEST], TRAIN) for one, other in HELD_OUT]
+        return next((part for part in dealt if np.ptp(target.labels[rows[part == TRAIN]], axis=0).all()), dealt[0])
     counts = np.array([np.bincount(labels[fold == f], minlength=len(target.classes)) for f in range(FOLDS)])
     for validation, test in HELD_OUT:
         if (counts.sum(axis=0) - counts[validation] - counts[test]).min() >= 2:
