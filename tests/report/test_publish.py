@@ -115,6 +115,14 @@ def test_the_summary(ranking: Ranking, truth: Truth, tmp_path: Path, make: Simpl
     assert "- failed: hf:someone/else: no network: put the model in a folder" in text
 
 
+def test_the_summary_has_what_was_measured_whatever_the_measure(truth: Truth, tmp_path: Path) -> None:
+    rows = tuple(replace(row, metric="R²") for row in truth.confirmed)
+    numbers = replace(truth, target=replace(truth.target, task="regression"), confirmed=rows)
+    text = ts.report(numbers, out=tmp_path / "r.md").read_text()
+    assert "| Source | Strategy | Layer | R² | Test error | Time |" in text
+    assert f"{100 * rows[0].accuracy:.1f}" in text.partition("### Confirmed")[2]
+
+
 def test_names_are_no_markup_in_the_summary(hostile: Ranking, tmp_path: Path) -> None:
     text = ts.report(hostile, out=tmp_path / "r.md").read_text()
     assert "<" not in text
