@@ -24,6 +24,7 @@ from transferscope.errors import TransferScopeError
 from transferscope.history.store import Store
 from transferscope.report.terminal import truth_table
 from transferscope.targets import Target, from_arrays
+from transferscope.tasks import share_error
 
 TrialOf = Callable[..., Trial]
 
@@ -59,6 +60,19 @@ def test_standard_errors_are_the_spread_over_samples_drawn_anew(task: str) -> No
         found.append(added.mean())
         told.append(standard_error(objective, added))
     assert np.mean(told) == pytest.approx(np.std(found), rel=0.12)
+
+
+def test_perfect_and_few_is_not_certain() -> None:
+    has = np.array([[0], [1], [0], [1]])
+    added, _ = LabelSets(1).judge(has.astype(float), has)
+    assert added.mean() == 1
+    assert standard_error(LabelSets(1), added) == pytest.approx(np.sqrt(5 / 36 / 4))
+    goals = np.array([[0.0], [1.0]])
+    added, _ = numbers(1).judge(goals + 0.05, goals)
+    assert standard_error(numbers(1), added) == pytest.approx(2 * (1 - added.mean()) / np.sqrt(2))
+    assert share_error(1.0, 100) == pytest.approx(0.01, rel=0.02)
+    assert share_error(0.0, 100) == pytest.approx(share_error(1.0, 100))
+    assert share_error(0.5, 100) == 0.05
 
 
 def test_delong_by_hand() -> None:
