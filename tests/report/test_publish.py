@@ -145,6 +145,12 @@ def test_the_card_is_yaml_that_says_what_was_selected(ranking: Ranking, truth: T
     assert card["made_by"][0]["command"].startswith("transferscope rank")
 
 
+def test_the_card_counts_what_the_target_asks_for(truth: Truth, tmp_path: Path) -> None:
+    for task, name in (("classification", "classes"), ("multilabel", "labels"), ("regression", "numbers")):
+        text = ts.report(replace(truth, target=replace(truth.target, task=task)), out=tmp_path / "r.yaml").read_text()
+        assert f"\n  {name}: {len(truth.target.classes)}\n" in text
+
+
 def test_hostile_names_are_strings_in_the_card(hostile: Ranking, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     [card] = yaml.safe_load_all(ts.report(hostile, out=tmp_path / "r.yaml").read_text())
@@ -240,7 +246,11 @@ def test_only_two_rankings_of_one_target_compare(
     with pytest.raises(ResultError, match="different targets"):
         compare(ranking, other)
     paths = [save_result(ranking, Path("r.json")), save_result(truth, Path("t.json"))]
-    for args, says in ((paths[:1], "found 1"), (paths, "holds a truth"), ([paths[0]] * 2 + ["-o", "c.csv"], "csv")):
+    for args, says in (
+        (paths[:1], "found 1"),
+        (paths, "holds a truth"),
+        ([paths[0]] * 2 + ["-o", "c.csv", "--format", "csv"], "found format 'csv'"),
+    ):
         made = run("--compare", *args)
         assert says in str(made.exception)
 
