@@ -63,6 +63,7 @@ def test_numbers_in_every_form_are_the_same() -> None:
         ([1.0, 2.0, np.nan, 3.0], "regression", {}, "row 2 has a NaN or infinite target"),
         ([1.0, 1.0, 1.0], "regression", {}, "target column 'value' is 1 for all samples"),
         (["a", "b"], "regression", {}, "labels are no table of numbers"),
+        ([1j, 2j, 3j], "regression", {}, r"no table of numbers \(complex numbers\); expected float numbers"),
         (np.zeros((3, 2, 2)), "regression", {}, r"labels are of shape \(3, 2, 2\)"),
         ([1.0, 2.0, 3.0], "regression", {"columns": ["x", "y"]}, "2 names for 1 label columns"),
         ([[1, 2], [3, 4], [4, 3]], "regression", {"columns": ["x", "x"]}, "label column 'x' is named twice"),

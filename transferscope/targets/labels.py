@@ -213,7 +213,10 @@ def _table(name: str, labels: Any, samples: Samples, expected: str) -> np.ndarra
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
     try:
-        found = np.asarray(labels if hasattr(labels, "shape") else list(labels), dtype=np.float64)
+        given = np.asarray(labels if hasattr(labels, "shape") else list(labels))
+        if np.iscomplexobj(given):  # NumPy would warn, and drop the imaginary parts
+            raise TypeError("complex numbers")
+        found = given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TargetError(f"{name}: labels are no table of numbers ({error}); expected {expected}.") from None
     found = found[:, None] if found.ndim == 1 else found
