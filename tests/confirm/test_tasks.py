@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,14 @@ from sklearn.metrics import log_loss, r2_score, roc_auc_score
 import transferscope as ts
 from tests.confirm.conftest import data
 from transferscope.confirm import Recipe
+from transferscope.confirm.confirm import same_data
 from transferscope.confirm.objective import LabelSets, Numbers, Objective, objective_of, standard_error
 from transferscope.confirm.probe import fit_probe
 from transferscope.confirm.strategy import STRATEGIES, Trial
-from transferscope.errors import TransferScopeError
+from transferscope.errors import ResultError, TransferScopeError
 from transferscope.history.store import Store
 from transferscope.report.terminal import truth_table
-from transferscope.targets import Target, from_arrays
+from transferscope.targets import Target, from_arrays, split_target
 from transferscope.tasks import share_error
 
 TrialOf = Callable[..., Trial]
@@ -147,7 +149,6 @@ def test_every_strategy_trains_every_kind_on_every_task(
 
 
 def ts_split(target: Target) -> Any:
-    from transferscope.targets import split_target
 
     return split_target(target, seed=0)
 
@@ -213,3 +214,14 @@ def test_from_ranking_to_history(task: str, tmp_path: Path) -> None:
         ts.rank(target, sources, scorers=["ridge_loo", "h_score"], store=False)
     with pytest.raises(TransferScopeError, match=f"is one of {task}"):
         ts.advise(ranking, target=target)
+
+
+def test_labels_too_rare_to_be_held_out_are_told_as_labels() -> None:
+    sets = [{"a"}, {"a"}, {"b"}, {"b"}, {"c"}, {"c"}]
+    target = from_arrays([f"text {row}" for row in range(6)], sets, modality="text", task="multilabel")
+    split = split_target(target)
+    ranked = SimpleNamespace(
+        target=target.card(), split=SimpleNamespace(seed=0, max_samples=None, sha256=split.sha256)
+    )
+    with pytest.raises(ResultError, match="too few samples for a validation set; give at least 5 with each label"):
+        same_data(ranked, target)  # type: ignore[arg-type]
