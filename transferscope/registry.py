@@ -103,7 +103,11 @@ class Spec:
                 f"{kind} {text!r} is not of the form SCHEME:LOCATION[?key=value&...]; write for example {example}."
             )
         query = query.replace("+", "%2B")  # a plus means itself here (in a regular expression), not a space
-        return cls(text, scheme, location, MappingProxyType(dict(parse_qsl(query, keep_blank_values=True))))
+        given = parse_qsl(query, keep_blank_values=True)
+        options = dict(given)
+        if twice := [key for place, (key, _) in enumerate(given) if key in dict(given[:place])]:
+            raise TransferScopeError(f"{text}: option {twice[0]!r} is given twice; give it once.")
+        return cls(text, scheme, location, MappingProxyType(options))
 
     def only(self, **converters: Callable[[str], object]) -> dict[str, object]:
         """Return the options, each through its converter; an option without one is refused by name."""

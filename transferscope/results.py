@@ -292,7 +292,7 @@ class Confirmed:
     strategy: str
     accuracy: float  # on the test rows, mean over seeds
     spread: float | None  # standard deviation over seeds; None for one seed
-    standard_error: float  # what the test rows alone can tell; sqrt(accuracy (1 - accuracy) / n_test) for classes
+    standard_error: float  # what the test rows alone can tell; of classes as `tasks.share_error` has it
     n_test: int
     runs: tuple[Run, ...]
     seconds: float

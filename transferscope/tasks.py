@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -13,8 +14,18 @@ Task = Literal["classification", "multilabel", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
 # What results call `accuracy`: a share for every task, higher is better, 1 at most.
 METRICS: Mapping[Task, str] = {"classification": "accuracy", "multilabel": "ROC-AUC", "regression": "R²"}
+# What a measure is of nothing learned, and what does as well; of accuracy that depends on the classes.
+NOTHING: Mapping[str, tuple[float, str]] = {
+    "ROC-AUC": (0.5, "drawing lots"), "R²": (0.0, "always naming the mean"),
+}  # fmt: skip
 # What there is to tell of a sample, in words.
 ANSWERS: Mapping[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
+
+
+def share_error(share: float, n: int) -> float:
+    """Standard error of a share of n samples; of none or all that of the rule of succession, as 0 would be sure."""
+    p = share if 0 < share < 1 else (share * n + 1) / (n + 2)
+    return math.sqrt(p * (1 - p) / n)
 
 
 def explained_by_row(columns: NDArray[float64], predicted: NDArray[float64]) -> NDArray[float64]:

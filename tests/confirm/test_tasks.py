@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,18 @@ from sklearn.metrics import log_loss, r2_score, roc_auc_score
 import transferscope as ts
 from tests.confirm.conftest import data
 from transferscope.confirm import Recipe, race
+from transferscope.confirm.confirm import same_data
 from transferscope.confirm.network import Network
 from transferscope.confirm.objective import LabelSets, Numbers, Objective, objective_of, standard_error
 from transferscope.confirm.probe import fit_probe
 from transferscope.confirm.strategy import STRATEGIES, Trial
 from transferscope.confirm.training import Plan, train
 from transferscope.confirm.tuning import Tuning
-from transferscope.errors import TransferScopeError
+from transferscope.errors import ResultError, TransferScopeError
 from transferscope.history.store import Store
 from transferscope.report.terminal import truth_table
-from transferscope.targets import Target, from_arrays
+from transferscope.targets import Target, from_arrays, split_target
+from transferscope.tasks import share_error
 
 TrialOf = Callable[..., Trial]
 
@@ -62,6 +65,19 @@ def test_standard_errors_are_the_spread_over_samples_drawn_anew(task: str) -> No
         found.append(added.mean())
         told.append(standard_error(objective, added))
     assert np.mean(told) == pytest.approx(np.std(found), rel=0.12)
+
+
+def test_perfect_and_few_is_not_certain() -> None:
+    has = np.array([[0], [1], [0], [1]])
+    added, _ = LabelSets(1).judge(has.astype(float), has)
+    assert added.mean() == 1
+    assert standard_error(LabelSets(1), added) == pytest.approx(np.sqrt(5 / 36 / 4))
+    goals = np.array([[0.0], [1.0]])
+    added, _ = numbers(1).judge(goals + 0.05, goals)
+    assert standard_error(numbers(1), added) == pytest.approx(2 * (1 - added.mean()) / np.sqrt(2))
+    assert share_error(1.0, 100) == pytest.approx(0.01, rel=0.02)
+    assert share_error(0.0, 100) == pytest.approx(share_error(1.0, 100))
+    assert share_error(0.5, 100) == 0.05
 
 
 def test_delong_by_hand() -> None:
@@ -136,7 +152,6 @@ def test_every_strategy_trains_every_kind_on_every_task(
 
 
 def ts_split(target: Target) -> Any:
-    from transferscope.targets import split_target
 
     return split_target(target, seed=0)
 
@@ -238,5 +253,16 @@ def test_from_ranking_to_history(task: str, tmp_path: Path) -> None:
     assert metric in page
     with pytest.raises(TransferScopeError, match="h_score is not defined for"):
         ts.rank(target, sources, scorers=["ridge_loo", "h_score"], store=False)
-    with pytest.raises(TransferScopeError, match=f"is one of {task}"):
+    with pytest.raises(TransferScopeError, match="advice is calibrated on targets of classes"):
         ts.advise(ranking, target=target)
+
+
+def test_labels_too_rare_to_be_held_out_are_told_as_labels() -> None:
+    sets = [{"a"}, {"a"}, {"b"}, {"b"}, {"c"}, {"c"}]
+    target = from_arrays([f"text {row}" for row in range(6)], sets, modality="text", task="multilabel")
+    split = split_target(target)
+    ranked = SimpleNamespace(
+        target=target.card(), split=SimpleNamespace(seed=0, max_samples=None, sha256=split.sha256)
+    )
+    with pytest.raises(ResultError, match="too few samples for a validation set; give at least 5 with each label"):
+        same_data(ranked, target)  # type: ignore[arg-type]

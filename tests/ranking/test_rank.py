@@ -160,6 +160,20 @@ def test_twin_spec_keeps_options() -> None:
     assert twin_of("timm:x?size=64") == "timm:x?size=64&weights=random"
 
 
+def test_numbers_are_scored_alike_in_any_unit_and_from_any_zero(tiny_models: str) -> None:
+    rng = np.random.default_rng(0)
+    heights = rng.uniform(0, 1, 40)
+    pictures = [np.full((16, 16, 3), 255 * height, np.uint8) for height in heights]
+    found = []
+    for values in (heights, 1.7e9 + heights, 1e-9 * heights):
+        target = ts.targets.from_arrays(pictures, values, modality="image", task="regression")
+        ranking = ts.rank(target, ["python:tiny_models:edges"], twins=False)
+        found.append({c.layer: {name: s.value for name, s in c.scores.items()} for c in ranking.candidates})
+    for other in found[1:]:
+        for layer, scores in found[0].items():
+            assert other[layer] == pytest.approx(scores, abs=1e-4)
+
+
 def test_groups_and_small_classes_are_warned_of(picture_folder: Path, tiny_models: str) -> None:
     for path in sorted((picture_folder / "top").iterdir())[4:]:
         path.unlink()

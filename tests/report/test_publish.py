@@ -115,6 +115,14 @@ def test_the_summary(ranking: Ranking, truth: Truth, tmp_path: Path, make: Simpl
     assert "- failed: hf:someone/else: no network: put the model in a folder" in text
 
 
+def test_the_summary_has_what_was_measured_whatever_the_measure(truth: Truth, tmp_path: Path) -> None:
+    rows = tuple(replace(row, metric="R²") for row in truth.confirmed)
+    numbers = replace(truth, target=replace(truth.target, task="regression"), confirmed=rows)
+    text = ts.report(numbers, out=tmp_path / "r.md").read_text()
+    assert "| Source | Strategy | Layer | R² | Test error | Time |" in text
+    assert f"{100 * rows[0].accuracy:.1f}" in text.partition("### Confirmed")[2]
+
+
 def test_names_are_no_markup_in_the_summary(hostile: Ranking, tmp_path: Path) -> None:
     text = ts.report(hostile, out=tmp_path / "r.md").read_text()
     assert "<" not in text
@@ -135,6 +143,12 @@ def test_the_card_is_yaml_that_says_what_was_selected(ranking: Ranking, truth: T
     assert card["transfer"] | {"accuracy": 0.93, "strategy": "full", "learning_rates": [0.001]} == card["transfer"]
     assert card["cost"]["training_seconds"] == 21.7
     assert card["made_by"][0]["command"].startswith("transferscope rank")
+
+
+def test_the_card_counts_what_the_target_asks_for(truth: Truth, tmp_path: Path) -> None:
+    for task, name in (("classification", "classes"), ("multilabel", "labels"), ("regression", "numbers")):
+        text = ts.report(replace(truth, target=replace(truth.target, task=task)), out=tmp_path / "r.yaml").read_text()
+        assert f"\n  {name}: {len(truth.target.classes)}\n" in text
 
 
 def test_hostile_names_are_strings_in_the_card(hostile: Ranking, tmp_path: Path) -> None:
@@ -232,7 +246,11 @@ def test_only_two_rankings_of_one_target_compare(
     with pytest.raises(ResultError, match="different targets"):
         compare(ranking, other)
     paths = [save_result(ranking, Path("r.json")), save_result(truth, Path("t.json"))]
-    for args, says in ((paths[:1], "found 1"), (paths, "holds a truth"), ([paths[0]] * 2 + ["-o", "c.csv"], "csv")):
+    for args, says in (
+        (paths[:1], "found 1"),
+        (paths, "holds a truth"),
+        ([paths[0]] * 2 + ["-o", "c.csv", "--format", "csv"], "found format 'csv'"),
+    ):
         made = run("--compare", *args)
         assert says in str(made.exception)
 

@@ -164,6 +164,28 @@ def test_training_alone(truth: Truth, make: SimpleNamespace) -> None:
     assert decide(None).headline == "Nothing was ranked or trained."
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "says"),
+    [
+        (
+            "R²",
+            -0.325,
+            "\u221232.5 % R² (± 2.0 points on 100 test samples). That is no better than always naming the mean.",
+        ),
+        ("R²", -2670875.0, "\u22122.7e+08 % R²"),
+        ("ROC-AUC", 0.5, "That is no better than drawing lots."),
+        ("ROC-AUC", 0.51, "That is no better than drawing lots, within noise."),
+        ("ROC-AUC", 0.54, ""),
+        ("accuracy", 0.1, ""),
+    ],
+)
+def test_what_learned_nothing_is_said_to(truth: Truth, metric: str, value: float, says: str) -> None:
+    rows = tuple(replace(r, metric=metric, accuracy=value, standard_error=0.02) for r in truth.confirmed[:1])
+    said = text(decide(None, rows))
+    assert says in said
+    assert ("no better" in said) == (value - {"R²": 0, "ROC-AUC": 0.5}.get(metric, -1) < 0.033)
+
+
 def test_two_truths_of_one_ranking_count_together(ranking: Ranking, truth: Truth) -> None:
     halves = [replace(truth, confirmed=truth.confirmed[k::2], failures=()) for k in (0, 1)]
     assert verdict(ranking, *halves) == verdict(ranking, truth)

@@ -66,13 +66,21 @@ def test_numbers_in_every_form_are_the_same() -> None:
     ("labels", "task", "options", "message"),
     [
         ([1.0, 2.0, np.nan, 3.0], "regression", {}, "row 2 has a NaN or infinite target"),
-        ([1.0, 1.0, 1.0], "regression", {}, "target column 0 is 1 for all samples"),
+        ([1.0, 1.0, 1.0], "regression", {}, "target column 'value' is 1 for all samples"),
         (["a", "b"], "regression", {}, "labels are no table of numbers"),
+        ([1j, 2j, 3j], "regression", {}, r"no table of numbers \(complex numbers\); expected float numbers"),
         (np.zeros((3, 2, 2)), "regression", {}, r"labels are of shape \(3, 2, 2\)"),
-        ([1.0, 2.0, 3.0], "regression", {"columns": ["x", "y"]}, "2 names, 2 of them different, for 1 label columns"),
-        ([0, None, 1, 1], "multilabel", {}, "hold other values than 0 and 1"),
-        ([[1, 2], [0, 1], [1, 0]], "multilabel", {}, "hold other values than 0 and 1"),
-        ([{"a"}, {"a"}, {"b"}, {"b"}, {"a", "c"}], "multilabel", {}, "label 'c' is set in 1 sample"),
+        ([0, None, 1, 1], "multilabel", {}, "expected 0 or 1"),
+        ([1.0, 2.0, 3.0], "regression", {"columns": ["x", "y"]}, "2 names for 1 label columns"),
+        ([[1, 2], [3, 4], [4, 3]], "regression", {"columns": ["x", "x"]}, "label column 'x' is named twice"),
+        ([1e300, 2e300, 0.0], "regression", {}, "goes from 0 to 2e.300, whose squares are no floating numbers"),
+        ([1e-300, 2e-300, 0.0], "regression", {}, "expected a range of ordinary size"),
+        ([], "regression", {}, "no samples found; expected float numbers"),
+        ([[], [], []], "multilabel", {}, "no sample has any label; expected at least 2 samples with each"),
+        ([[1, 2], [0, 1], [1, 0]], "multilabel", {}, "'label 1' holds 2; expected 0 or 1 .* task=.regression."),
+        ([{"a"}, {"a", "b"}, {"a", "b"}, {"a"}], "multilabel", {}, "label 'a' is set in 4 of 4 samples"),
+        ([["a"], {"b": 1}, ["b"]], "multilabel", {}, "row 1 has labels of type dict"),
+        ([{"a"}, {"a"}, {"b"}, {"b"}, {"a", "c"}], "multilabel", {}, "label 'c' is set in 1 of 5 samples"),
         ([{"a"}, {"a"}, {"a", "b"}, {"b"}], "multilabel", {"columns": ["a"]}, "row 2 has label 'b'"),
         ([["a"], "ab", ["b"]], "multilabel", {}, "row 1 has labels of type str"),
         ([{"a"}, 3, {"b"}], "multilabel", {}, "row 1 has labels of type int|no table of numbers"),
@@ -133,6 +141,12 @@ def test_many_rare_labels_leave_rows_to_validate_and_to_test() -> None:
     assert len(split.train) <= 150
     assert min(len(split.validation), len(split.test)) >= 25
     assert abs(len(split.validation) - len(split.test)) <= 1
+
+
+def test_numbers_need_samples_to_learn_from() -> None:
+    with pytest.raises(TargetError, match="3 train samples; expected at least 4"):
+        split_target(texts([1.0, 2.0, 3.0, 4.0, 5.0], "regression"))
+    assert len(split_target(texts(np.arange(8.0), "regression")).train) >= 4
 
 
 def test_the_rarest_label_is_dealt_to_training_first() -> None:
@@ -203,7 +217,11 @@ def test_tables_of_labels_and_numbers(tmp_path: Path) -> None:
     [
         ("label=tags&task=regression", r"column 'tags' is empty in 1 row\(s\) \(line 4\)"),
         ("label=text&task=regression", r"column 'text' is no number in 4 row\(s\)"),
-        ("label=x,y&task=multilabel", "hold other values than 0 and 1"),
+        ("label=x,y&task=multilabel", r"column 'x' holds 1.5; expected 0 or 1"),
+        ("label=y,text&task=multilabel", r"column 'text' is no number in 4 row\(s\) .* Write 0 or 1"),
+        ("label=tags&task=multilabel&sep=", "sep=''; expected what stands between names"),
+        ("label=x&task=regression&sep=;", "sep=';'; expected what stands between names .* Leave it out elsewhere"),
+        ("label=x&task=regression&task=multilabel", "option 'task' is given twice; give it once"),
         ("label=x,z&task=regression", "no column of .* named 'z'"),
         ("label=x&task=numbers", "option task='numbers' is not valid .expected one of classification, multilabel"),
     ],
@@ -211,6 +229,13 @@ def test_tables_of_labels_and_numbers(tmp_path: Path) -> None:
 def test_bad_tables_of_labels_are_refused(tmp_path: Path, query: str, message: str) -> None:
     with pytest.raises(TransferScopeError, match=message):
         load(tmp_path, query)
+
+
+@pytest.mark.parametrize("cell", ['{"cat": 1}', '["cat", ["dog"]]'])
+def test_names_within_names_are_refused(tmp_path: Path, cell: str) -> None:
+    jsonl = f'{{"text": "a", "tags": ["cat"]}}\n{{"text": "b", "tags": {cell}}}'
+    with pytest.raises(TargetError, match=r"column 'tags' holds more than names in 1 row\(s\) \(line 2\)"):
+        load(tmp_path, "label=tags&task=multilabel", jsonl, "jsonl")
 
 
 def test_packaged_traits_are_true_of_the_digits() -> None:

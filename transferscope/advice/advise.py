@@ -18,6 +18,7 @@ from ..results import Advised, Candidate, Failure, Ranking
 from ..sources import load_source
 from ..stamp import Watch, call_of, make_stamp
 from ..targets import Split, Target
+from ..tasks import ANSWERS
 from .signals import measure_signals
 from .verdict import decide
 
@@ -74,7 +75,8 @@ def advise(
     call, watch = call_of(advise, locals()), Watch()
     if ranking.target.task != "classification":
         raise TransferScopeError(
-            f"advice is calibrated on targets of classes, and {ranking.target.name} is one of {ranking.target.task}; "
+            f"advice is calibrated on targets of classes, and {ranking.target.name} has {ANSWERS[ranking.target.task]} "
+            "to tell; "
             "train both ways with transferscope confirm: the probe takes seconds."
         )
     chosen = _choose(ranking, top, sources)

@@ -205,9 +205,10 @@ def same_data(ranking: Ranking, target: Target | None) -> tuple[Target, Split]:
     split = split_target(target, seed=ranking.split.seed, max_samples=ranking.split.max_samples)
     if split.sha256 != ranking.split.sha256:
         raise ResultError(f"{target.name}: the split differs from the ranking's; rank it again with this version.")
+    of = {"classification": "per class", "multilabel": "with each label"}.get(target.task, "samples")
     for name, rows in (("validation", split.validation), ("test", split.test)):
         if not len(rows):
-            raise ResultError(f"{target.name}: too few samples for a {name} set; give at least 5 per class.")
+            raise ResultError(f"{target.name}: too few samples for a {name} set; give at least 5 {of}.")
     return target, split
 
 

@@ -17,6 +17,7 @@ from ..results import Candidate, Confirmed, Epoch, Run
 from ..sources import Source
 from ..storage import write_cache
 from ..targets import Split, Target
+from ..tasks import share_error
 from .strategy import STRATEGIES, Recipe, Trial
 
 
@@ -62,7 +63,7 @@ def confirmed_by(settings: Settings, source: str, layer: str, strategy: str, run
         strategy=strategy,
         accuracy=accuracy,
         spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
-        standard_error=float(np.mean(errors) if errors else np.sqrt(accuracy * (1 - accuracy) / n_test)),
+        standard_error=float(np.mean(errors) if errors else share_error(accuracy, n_test)),
         n_test=n_test,
         runs=runs,
         seconds=sum(run.seconds for run in runs),

@@ -149,7 +149,7 @@ def estimate(drawn: Array, n: int, level: float, of: str = "sources") -> Estimat
     if not np.isfinite(value):
         return Estimate(None, note="not defined: too few sources, or all scores or all accuracies are equal")
     if n < FEWEST:
-        return Estimate(value, note=f"no interval from {n} {of}")
+        return Estimate(value, note=f"no interval from {n} {of if n != 1 else of.removesuffix('s')}")
     usual = drawn[1:][np.isfinite(drawn[1:])]
     if len(usual) < len(drawn[1:]) / 2:
         return Estimate(value, note="undefined in most bootstrap draws")

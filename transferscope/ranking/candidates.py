@@ -38,6 +38,17 @@ class Plan:
     extractor: Extractor
     seed: int
 
+    def answers(self, rows: np.ndarray) -> np.ndarray:
+        """What these rows are scored against: labels, and numbers standardised by all training rows.
+
+        Evidence is about zero, so that of years or kelvins would be that of their mean, and squares about zero of a
+        timestamp leave no digits for what varies.
+        """
+        if self.target.task != "regression":
+            return self.target.labels[rows]
+        told = self.target.labels[self.split.train]
+        return np.asarray((self.target.labels[rows] - told.mean(axis=0)) / told.std(axis=0))
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -155,7 +166,7 @@ def _score_all(
     plan: Plan, source: Source, adapter: Adapter, features: Features, scorers: Sequence[str]
 ) -> Iterator[Candidate]:
     """Every layer and pooling of one pass."""
-    labels = plan.target.labels[features.rows]
+    labels = plan.answers(features.rows)
     control = control_of(source)
     head = {"source_logits", "source_probs"} if features.source_logits is not None else set()
     given = {"features", "labels", *head}

@@ -230,8 +230,8 @@ class Field:
         return {spec: labels[self.found[spec].features.rows] for spec in self.matrices()}
 
     def answers(self) -> dict[str, np.ndarray]:
-        """Labels of the rows of `matrices`, as the target has them."""
-        return {spec: self.plan.target.labels[self.found[spec].features.rows] for spec in self.matrices()}
+        """What the rows of `matrices` are scored against."""
+        return {spec: self.plan.answers(self.found[spec].features.rows) for spec in self.matrices()}
 
     def groups(self) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         """What rows of `matrices` are coloured by; see `groups_of`."""

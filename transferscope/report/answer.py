@@ -12,7 +12,7 @@ from .formats import NBSP, clean, duration, large, listed, noun, percent, points
 from .study import Study
 from .tables import collapsed
 from .trust import best_sentence, cheapest_sentence, milliseconds, name, separation_sentence, vetoes
-from .verdict import Verdict, beyond
+from .verdict import Verdict, beyond, nothing_learned
 
 NAME_WIDTH = 80  # characters
 WORDS = {
@@ -98,6 +98,7 @@ def _as_trained(study: Study, chosen: Confirmed) -> list[str]:
         f"Measured {percent(chosen.accuracy)} test {chosen.metric} (±{NBSP}{points(chosen.standard_error)} on "
         f"{noun(chosen.n_test, 'test sample')}{', a quick first look' if chosen.quick else ''})."
     )
+    said += [text for text in (nothing_learned(chosen),) if text]
     others = [row for row in study.confirmed if row.source == chosen.source and row.strategy != chosen.strategy]
     cheaper = [row for row in others if row.seconds < chosen.seconds and not beyond(chosen, row)]
     if cheaper:
@@ -134,7 +135,8 @@ def _sure(study: Study, verdict: Verdict) -> list[str]:
     for row in ranking.standings[:1]:
         if row.predicted is not None and row.predicted_low is not None and row.predicted_high is not None:
             low, high = percent(row.predicted_low), percent(row.predicted_high)
-            said.append(f"Accuracy after training, from the history: {percent(row.predicted)} ({low} to {high}).")
+            what = ranking.target.metric[:1].upper() + ranking.target.metric[1:]
+            said.append(f"{what} after training, from the history: {percent(row.predicted)} ({low} to {high}).")
     return said
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..advices import Advice
 from ..results import Candidate, Confirmed
+from ..tasks import ANSWERS
 from .answer import answer, measured_best
 from .formats import clean
 from .study import Study
@@ -44,7 +45,7 @@ def _card(study: Study) -> dict[str, Any]:
             "modality": study.target.modality,
             "samples": study.target.n_samples,
             "task": study.target.task,
-            "classes": len(study.target.classes),
+            ANSWERS[study.target.task]: len(study.target.classes),
             "content_sha256": study.target.content_sha256,
             "split_sha256": study.split.sha256,
         },

@@ -58,7 +58,7 @@ class Changes:
         """Write as HTML, Markdown or JSON: `format`, or what the name of `out` ends with."""
         made = format or format_of(out)
         if made not in FORMATS:
-            raise ResultError(f"a comparison is written as {', '.join(FORMATS)}; found format {made!r}.")
+            raise ResultError(f"a comparison is written as {', '.join(FORMATS)}; found format '{made}'.")
         return write(_text(self, made), out)
 
 

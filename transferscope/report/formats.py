@@ -56,12 +56,18 @@ def score_text(score: Score | None) -> str:
 
 def percent(share: float | None) -> str:
     """A share as a percentage with one decimal."""
-    return MISSING if share is None else f"{100 * share:.1f}{NBSP}%"
+    return MISSING if share is None else f"{hundredths(share)}{NBSP}%"
+
+
+def hundredths(share: float) -> str:
+    """A share in hundredths; R squared has no lower bound, and far below zero its power of ten is all there is."""
+    text = f"{100 * share:.1f}" if abs(share) < 1000 else f"{100 * share:.1e}"
+    return text.replace("-", "\u2212")
 
 
 def points(difference: float) -> str:
     """A difference of accuracies in percentage points."""
-    return f"{100 * difference:.1f}{NBSP}points"
+    return f"{hundredths(difference)}{NBSP}points"
 
 
 def large(value: float | None) -> str:

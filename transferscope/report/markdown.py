@@ -21,7 +21,7 @@ _SPECIAL = re.compile(
     r"([\\`*\[\]#|~!]|(?<!\w)_|_(?!\w)|:(?=//)|^[+-]|(?<=^\d)[.)](?=\s))"
 )  # within a word _ is plain
 SHOWN = ("Source", "Best", "Places", "Layer", "Latency", "Parameters", "Licence")  # and the score that ranks
-TRAINED = ("Source", "Strategy", "Layer", "Accuracy", "Test error", "Time")
+TRAINED = ("Source", "Strategy", "Layer", "Test error", "Time")  # and what was measured
 
 
 def markdown(studies: Iterable[Study], evaluations: Iterable[Evaluation]) -> str:
@@ -69,7 +69,8 @@ def _study(study: Study) -> list[str]:
         table = ranking_table(ranking, verdict)
         parts += ["### Ranking", table_text(table, [*SHOWN, table.columns[1].title])]
     if study.confirmed:
-        parts += ["### Confirmed by training", table_text(confirmation_table(study), TRAINED)]
+        trained = confirmation_table(study)
+        parts += ["### Confirmed by training", table_text(trained, [*TRAINED, trained.columns[3].title])]
     noted = [*(cautions(ranking) if ranking else []), *(f"failed: {f.source}: {f.reason}" for f in study.failures)]
     return [*parts, *(["### Warnings", _bullets(noted)] if noted else [])]
 

@@ -9,7 +9,8 @@ from statistics import fmean
 from ..agreements import Agreement, Estimate
 from ..results import Confirmed, Ranking, Setting
 from ..scorers.registry import SCORERS
-from .formats import MISSING, NBSP, clean, count, duration, large, noun, number, percent
+from ..tasks import METRICS
+from .formats import MISSING, NBSP, clean, count, duration, hundredths, large, noun, number, percent
 from .study import Study
 
 PAPER_NAMES = {"weighted_kendall": "Weighted Kendall", "kendall": "Kendall", "spearman": "Spearman",
@@ -105,12 +106,12 @@ def confirmation_table(study: Study) -> Table:
 
 def _confirmed_row(row: Confirmed, places: dict[str, int], is_control: bool, remarks: bool) -> Row:
     kept = [run for run in row.runs if run.test_accuracy is not None]
-    spread = "" if row.spread is None else f"{NBSP}±{NBSP}{100 * row.spread:.1f}"
+    spread = "" if row.spread is None else f"{NBSP}±{NBSP}{hundredths(row.spread)}"
     cells = (
         clean(row.source),
         clean(row.strategy),
         clean(row.layer),
-        f"{100 * row.accuracy:.1f}{spread}{NBSP}%",
+        f"{hundredths(row.accuracy)}{spread}{NBSP}%",
         percent(row.standard_error),
         count(row.n_test),
         str(len({run.seed for run in kept})),
@@ -132,7 +133,8 @@ def training_remark(row: Confirmed) -> str:
     """What departed from the recipe in the runs that count."""
     kept = [run for run in row.runs if run.test_accuracy is not None]
     said = ["quick: one rate, one seed, few epochs"] if row.quick else []
-    said += ["collapsed: one class for all validation samples"] if collapsed(row) else []
+    same = "one class" if row.metric == METRICS["classification"] else "the same answer"
+    said += [f"collapsed: {same} for all validation samples"] if collapsed(row) else []
     return "; ".join(dict.fromkeys([*said, *(clean(run.note) for run in kept if run.note)]))
 
 

@@ -12,7 +12,20 @@ from ..results import Advised, Candidate, Evaluation, Failure, LayerSimilarity, 
 from .advised import advice_table, sentences
 from .choices import alarms, choice_notes, how
 from .drawn import new_table, plain, print_parts
-from .formats import MISSING, clean, duration, large, listed, noun, number, percent, route, score_text, shorten
+from .formats import (
+    MISSING,
+    clean,
+    duration,
+    hundredths,
+    large,
+    listed,
+    noun,
+    number,
+    percent,
+    route,
+    score_text,
+    shorten,
+)
 from .orders import means_table, order_notes
 from .race import race_lines
 from .study import Study, gather
@@ -105,7 +118,10 @@ def study_table(study: Study, ranking: Ranking) -> Table:
             plain(shorten(c.source, LONGEST)),
             plain(_mark(c, verdict, alarmed)),
             score_text(score),
-            *(MISSING if row is None else f"{percent(row.accuracy)} ± {100 * row.standard_error:.1f}" for row in rows),
+            *(
+                MISSING if row is None else f"{percent(row.accuracy)} ± {hundredths(row.standard_error)}"
+                for row in rows
+            ),
             plain(route(step.converter for step in c.path)),
             style="dim" if c.control else None,
         )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..choices import NOISE
 from ..results import Candidate, Confirmed, Ranking, Score
+from ..tasks import NOTHING
 from .choices import alarm, chosen_of_many, selection_of
 from .formats import clean, listed, percent, points, shorten, with_error
 from .trust import tied_with, trust_notes, vetoes
@@ -208,6 +209,7 @@ def _training(measured: tuple[Confirmed, ...], leader: Candidate | None, control
     said = []
     if best:
         said.append(f"Best confirmed by training: {_name(best)} with {best.strategy}, {_accuracy(best)}.")
+        said.append(nothing_learned(best))
     top = _best(row for row in measured if row.source in controls)
     if top and (best is None or not beyond(best, top)):
         where = "" if best is None else ", above it" if top.accuracy > best.accuracy else ", within noise of it"
@@ -215,6 +217,14 @@ def _training(measured: tuple[Confirmed, ...], leader: Candidate | None, control
     if leader and sources:
         said += [_regret(rows, leader, strategy) for strategy, rows in _by_strategy(sources).items()]
     return [text for text in said if text]
+
+
+def nothing_learned(row: Confirmed) -> str:
+    """A sentence where what was measured is what needs no training."""
+    least, instead = NOTHING.get(row.metric, (-math.inf, ""))
+    if row.accuracy - least > NOISE * row.standard_error:
+        return ""
+    return f"That is no better than {instead}{'' if row.accuracy <= least else ', within noise'}."
 
 
 def _regret(rows: list[Confirmed], leader: Candidate, strategy: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BINS = 10  # of numbers, to divide them evenly
 BIN_SIZE = 5  # samples of a bin at least: one for each fifth of a split
+SMALLEST, LARGEST = 1e-140, 1e140  # of numbers: sums of their squares fit float64
 Coded = tuple[np.ndarray, tuple[Hashable, ...]]
 
 
@@ -39,15 +40,7 @@ def code_labels(
     columns = columns if columns is not None else getattr(labels, "columns", None)  # a pandas frame brings its own
     if task == "multilabel":
         return _code_sets(name, labels, samples, columns)
-    table = _table(name, labels, samples, "float numbers")
-    if not np.isfinite(table).all():
-        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
-        raise TargetError(f"{name}: {samples.describe(row)} has a NaN or infinite target; fill it in or drop the row.")
-    if constant := np.flatnonzero(np.ptp(table, axis=0) == 0).tolist():
-        raise TargetError(
-            f"{name}: target column {constant[0]} is {table[0, constant[0]]:g} for all samples; drop it."
-        )
-    return table, _named(name, columns, table, "value")
+    return _code_numbers(name, labels, samples, columns)
 
 
 def strata_of(task: Task, labels: np.ndarray) -> np.ndarray:
@@ -142,6 +135,24 @@ def _code_classes(name: str, labels: Iterable[Any], samples: Samples) -> Coded:
     return codes, classes
 
 
+def _code_numbers(name: str, labels: Iterable[Any], samples: Samples, columns: Sequence[str] | None) -> Coded:
+    """Columns of numbers whose variance float64 can hold."""
+    table = _table(name, labels, samples, "float numbers")
+    if not np.isfinite(table).all():
+        row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
+        raise TargetError(f"{name}: {samples.describe(row)} has a NaN or infinite target; fill it in or drop the row.")
+    named = _named(name, columns, table, "value")
+    for column, values in zip(named, table.T, strict=True):
+        if (values == values[0]).all():
+            raise TargetError(f"{name}: target column {column!r} is {values[0]:g} for all samples; drop it.")
+        if not SMALLEST < np.abs(values / 2 - values[0] / 2).max() < LARGEST or np.abs(values).max() > LARGEST:
+            raise TargetError(
+                f"{name}: target column {column!r} goes from {values.min():g} to {values.max():g}, whose squares are "
+                "no floating numbers; expected a range of ordinary size. Take its logarithm, or another unit."
+            )
+    return table, named
+
+
 def _code_sets(name: str, labels: Iterable[Any], samples: Samples, columns: Sequence[str] | None) -> Coded:
     """Columns of 0 and 1, or a collection of names per sample."""
     if not hasattr(labels, "shape"):
@@ -149,14 +160,18 @@ def _code_sets(name: str, labels: Iterable[Any], samples: Samples, columns: Sequ
         if any(_holds_names(one) for one in labels):
             labels, columns = _columns_of(name, labels, samples, columns)
     table = _table(name, labels, samples, "0/1 columns, or a list of names per sample")
-    if not np.isin(table, (0, 1)).all():
-        raise TargetError(f"{name}: multi-label columns hold other values than 0 and 1; expected one of the two each.")
     named = _named(name, columns, table, "label")
     for column, label in zip(table.T, named, strict=True):
-        least = int(min(column.sum(), len(column) - column.sum()))
-        if least < 2:
+        if len(other := column[~np.isin(column, (0, 1))]):
             raise TargetError(
-                f"{name}: label {label!r} is {'set' if column.mean() < 0.5 else 'missing'} in {least} sample(s); "
+                f"{name}: column {label!r} holds {other[0]:g}; expected 0 or 1 for every sample. For numbers to "
+                'predict give task="regression".'
+            )
+    for column, label in zip(table.T, named, strict=True):
+        n_with = int(column.sum())
+        if min(n_with, len(column) - n_with) < 2:
+            raise TargetError(
+                f"{name}: label {label!r} is set in {n_with} of {len(column)} samples; "
                 "expected at least 2 with it and 2 without. Add samples or drop the label."
             )
     return table.astype(np.int64), named
@@ -174,11 +189,14 @@ def _columns_of(
 ) -> tuple[np.ndarray, Sequence[str]]:
     """0/1 columns from collections of names."""
     for row, one in enumerate(labels):
-        if isinstance(one, str) or not isinstance(one, Iterable) or not all(isinstance(n, Hashable) for n in one):
+        is_list = isinstance(one, Iterable) and not isinstance(one, str | dict)
+        if not is_list or not all(isinstance(label, Hashable) for label in one):
             raise TargetError(
                 f"{name}: {samples.describe(row)} has labels of type {type(one).__name__}; expected a list of names."
             )
     known: Sequence[Any] = columns if columns is not None else code_names([n for one in labels for n in one])[0]
+    if labels and not known:
+        raise TargetError(f"{name}: no sample has any label; expected at least 2 samples with each label.")
     place = {label: at for at, label in enumerate(known)}
     table = np.zeros((len(labels), len(place)))
     for row, one in enumerate(labels):
@@ -196,10 +214,15 @@ def _table(name: str, labels: Any, samples: Samples, expected: str) -> np.ndarra
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
     try:
-        found = np.asarray(labels if hasattr(labels, "shape") else list(labels), dtype=np.float64)
+        given = np.asarray(labels if hasattr(labels, "shape") else list(labels))
+        if np.iscomplexobj(given):  # NumPy would warn, and drop the imaginary parts
+            raise TypeError("complex numbers")
+        found = given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TargetError(f"{name}: labels are no table of numbers ({error}); expected {expected}.") from None
     found = found[:, None] if found.ndim == 1 else found
+    if not len(found):
+        raise TargetError(f"{name}: no samples found; expected {expected}.")
     if found.ndim != 2 or 0 in found.shape:
         raise TargetError(f"{name}: labels are of shape {found.shape}; expected {expected}.")
     if len(found) != len(samples):
@@ -213,6 +236,8 @@ def _named(name: str, columns: Sequence[str] | None, table: np.ndarray, default:
     named = (
         tuple(columns) if columns is not None else (default,) if n == 1 else tuple(f"{default} {k}" for k in range(n))
     )
-    if len(named) != n or len(set(named)) != n:
-        raise TargetError(f"{name}: {len(named)} names, {len(set(named))} of them different, for {n} label columns.")
+    if len(named) != n:
+        raise TargetError(f"{name}: {len(named)} names for {n} label columns; give one for each.")
+    if twice := [column for place, column in enumerate(named) if column in named[:place]]:
+        raise TargetError(f"{name}: label column {twice[0]!r} is named twice; name each column once.")
     return named

@@ -17,6 +17,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 DEAL = (TRAIN, TRAIN, TEST, VALIDATION, TRAIN)  # two for training first: a class of two can be learned at all
 FOLDS = 5  # of which two are held out; a class in few groups may need others in train than the first three
 HELD_OUT = ((3, 4), *(pair for pair in permutations(range(FOLDS), 2) if pair != (3, 4)))
+FEWEST_NUMBERS = 4  # train rows: leaving one of two out, every source has R squared -3
 _SEEDS = 2**32  # scikit-learn takes no larger ones
 
 
@@ -80,8 +81,8 @@ def split_target(
     ------
     TargetError
         If `seed` is out of range, `max_samples` is below two per class, a class has fewer than two rows left,
-        there are fewer than five groups, grouping leaves a class without two train rows, or a label or number does not
-        vary among the train rows.
+        there are fewer than five groups, grouping leaves a class without two train rows, a label or number does not
+        vary among the train rows, or there are fewer than `FEWEST_NUMBERS` of them for numbers.
     """
     if not 0 <= seed < _SEEDS:
         raise TargetError(f"seed={seed}; expected a whole number from 0 to {_SEEDS - 1}.")
@@ -203,9 +204,14 @@ def _deal_groups(target: Target, rows: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _check_columns(target: Target, train: np.ndarray) -> None:
-    """Nothing is learned of a label that all train rows have, or none."""
+    """Nothing is learned of a label that all train rows have, or none, nor of so few numbers that each decides."""
     if target.task == "classification" or not len(train):
         return
+    if target.task == "regression" and len(train) < FEWEST_NUMBERS:
+        raise TargetError(
+            f"{target.name}: {len(train)} train samples; expected at least {FEWEST_NUMBERS} to predict numbers. "
+            "Add samples."
+        )
     constant = np.flatnonzero(np.ptp(target.labels[train], axis=0) == 0)
     if len(constant):
         raise TargetError(

@@ -77,6 +77,12 @@ def load_table(spec: Spec) -> Target:
     task: Task = options.get("task", "classification")  # type: ignore[assignment]
     label = str(options["label"])
     told = [label] if task == "classification" else label.split(",")
+    listed = task == "multilabel" and len(told) == 1  # and then may be empty
+    if "sep" in options and not (listed and options["sep"]):
+        raise TargetError(
+            f"{spec.text}: sep={options['sep']!r}; expected what stands between names in the one column of "
+            "task=multilabel, such as sep=|. Leave it out elsewhere."
+        )
     names = [str(options[modality]), *told, *([str(options["group"])] if "group" in options else [])]
     path = os.path.expanduser(spec.location)
     lines: list[int] = []
@@ -92,7 +98,6 @@ def load_table(spec: Spec) -> Target:
         raise TargetError(
             f"{printable(path)}: line {_line_not_utf8(path)} is not UTF-8; save the file as UTF-8."
         ) from None
-    listed = task == "multilabel" and len(told) == 1  # and then may be empty
     for name, column in zip(names, columns, strict=True):
         if listed and name == label:
             continue
@@ -103,9 +108,12 @@ def load_table(spec: Spec) -> Target:
     if task == "classification":
         return make_target(spec.text, modality, samples, columns[1], groups)
     if listed:
+        nested = [line for line, value in zip(lines, columns[1], strict=True) if _is_nested(value)]
+        _refuse(path, nested, f"column {label!r} holds more than names", "Write an array of names.")
         labels = [_names_in(value, str(options.get("sep", ";"))) for value in columns[1]]
         return make_target(spec.text, modality, samples, labels, groups, task=task)
-    numbers = [_numbers(path, name, column, lines) for name, column in zip(told, columns[1:], strict=False)]
+    wanted = "0 or 1" if task == "multilabel" else "a number such as 1.5"
+    numbers = [_numbers(path, name, column, lines, wanted) for name, column in zip(told, columns[1:], strict=False)]
     table = list(zip(*numbers, strict=True))
     return make_target(spec.text, modality, samples, table, groups, task=task, columns=told)
 
@@ -124,14 +132,19 @@ def _names_in(value: Any, separator: str) -> list[str]:
     return list(dict.fromkeys(str(name).strip() for name in names if str(name).strip()))
 
 
-def _numbers(path: str, name: str, values: list[Any], lines: list[int]) -> list[float]:
+def _is_nested(value: Any) -> bool:
+    names = value if isinstance(value, list) else []
+    return isinstance(value, dict) or any(isinstance(name, list | dict) for name in names)
+
+
+def _numbers(path: str, name: str, values: list[Any], lines: list[int], wanted: str) -> list[float]:
     found, wrong = [], []
     for line, value in zip(lines, values, strict=True):
         try:
             found.append(float(value))
         except (TypeError, ValueError):
             wrong.append(line)
-    _refuse(path, wrong, f"column {name!r} is no number", "Write a number such as 1.5, or drop the rows.")
+    _refuse(path, wrong, f"column {name!r} is no number", f"Write {wanted}, or drop the rows.")
     return found
 
 
