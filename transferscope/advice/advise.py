@@ -75,8 +75,8 @@ def advise(
     call, watch = call_of(advise, locals()), Watch()
     if ranking.target.task != "classification":
         raise TransferScopeError(
-            f"advice is calibrated on targets of classes, and {ranking.target.name} has {ANSWERS[ranking.target.task]} "
-            "to tell; "
+            f"advice is calibrated on targets of classes, and {ranking.target.name} has "
+            f"{ANSWERS[ranking.target.task]} to tell; "
             "train both ways with transferscope confirm: the probe takes seconds."
         )
     chosen = _choose(ranking, top, sources)
