@@ -75,7 +75,7 @@ def print_targets(evaluation: Evaluation) -> None:
 def order_notes(evaluation: Evaluation) -> list[str]:
     """Which order is best, and whether it beats the best control beyond noise."""
     means = [row for row in evaluation.orders if row.target is None]
-    means.sort(key=lambda row: (-row.n, by_agreement(row)))  # a mean over fewer targets is not the better for being high
+    means.sort(key=lambda row: (-row.n, by_agreement(row)))  # a high mean over fewer targets does not compare
     scorers, controls = ([row for row in means if row.is_control is wanted] for wanted in (False, True))
     if not scorers:
         return list(evaluation.notes)
