@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -20,6 +20,15 @@ NOTHING: Mapping[str, tuple[float, str]] = {
 }  # fmt: skip
 # What there is to tell of a sample, in words.
 ANSWERS: Mapping[Task, str] = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
+
+
+def sorted_classes(classes: Iterable[Any]) -> tuple[Any, ...]:
+    """Distinct classes in sorted order, by type and text where they do not compare."""
+    distinct = list(dict.fromkeys(classes))
+    try:
+        return tuple(sorted(distinct))
+    except TypeError:
+        return tuple(sorted(distinct, key=lambda name: (type(name).__name__, str(name))))
 
 
 def share_error(share: float, n: int) -> float:

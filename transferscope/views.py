@@ -23,9 +23,7 @@ class SourceMap:
 
     sources: tuple[str, ...]
     points: tuple[tuple[float, float], ...]
-    alignment: tuple[
-        float | None, ...
-    ]  # CKA of each with the classes: 1 where nothing but the class tells samples apart
+    alignment: tuple[float | None, ...]  # CKA of each with the classes: 1 where nothing else tells samples apart
     classes: tuple[float, float] | None  # where the target's classes lie on the map, as if they were a source
     held: float  # share of the spread that the two dimensions hold
     stress: float  # root of the squared errors of the distances on the map, over the squared distances

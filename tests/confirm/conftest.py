@@ -136,3 +136,24 @@ def trial_of() -> Callable[..., Trial]:
         return Trial(**settings | changed)
 
     return build
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that passes by a second an epoch only; the first item is now."""
+    import sys
+
+    from transferscope.confirm import training
+
+    now, train_epoch = [0.0, 0.0], training._train_epoch
+
+    def counting(*args: Any, **kwargs: Any) -> float:
+        now[0] += 1.0
+        now[1] += 1.0
+        return train_epoch(*args, **kwargs)
+
+    monkeypatch.setattr(training, "_train_epoch", counting)
+    for name in ("race", "confirm"):
+        module = sys.modules[f"transferscope.confirm.{name}"]
+        monkeypatch.setattr(module, "time", type("Clock", (), {"perf_counter": staticmethod(lambda: now[0])}))
+    return now

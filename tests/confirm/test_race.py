@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import transferscope as ts
-from transferscope.confirm import Recipe, training
+from transferscope.confirm import Recipe
 from transferscope.confirm.network import Network
 from transferscope.confirm.race import entrants, seconds_of
 from transferscope.confirm.search import plan_of
@@ -178,25 +178,6 @@ def test_hardly_any_budget_is_one_clear_error(ranking: Ranking) -> None:
     assert seconds_of("1h30m") == 5400
     with pytest.raises(TransferScopeError, match="a budget ends a race early"):
         ts.confirm(ranking, budget="5m", race=False)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Time that passes by a second an epoch only; the first item is now."""
-    import sys
-
-    now, train_epoch = [0.0, 0.0], training._train_epoch
-
-    def counting(*args: Any, **kwargs: Any) -> float:
-        now[0] += 1.0
-        now[1] += 1.0
-        return train_epoch(*args, **kwargs)
-
-    monkeypatch.setattr(training, "_train_epoch", counting)
-    for name in ("race", "confirm"):
-        module = sys.modules[f"transferscope.confirm.{name}"]
-        monkeypatch.setattr(module, "time", type("Clock", (), {"perf_counter": staticmethod(lambda: now[0])}))
-    return now
 
 
 def test_a_spent_budget_reports_the_best_so_far_and_goes_on(

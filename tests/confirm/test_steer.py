@@ -20,7 +20,7 @@ from scipy.stats import norm
 
 import transferscope as ts
 from transferscope.choices import NOISE
-from transferscope.confirm import Recipe, training
+from transferscope.confirm import Recipe
 from transferscope.confirm.halving import Seen, sampling
 from transferscope.confirm.objective import LabelSets
 from transferscope.confirm.steer import PARTIAL, Steering, standing
@@ -302,29 +302,19 @@ def test_without_a_history_or_with_named_sources_nobody_joins(ranking: Ranking, 
 
 @pytest.mark.parametrize("budget", [7.0, 9.0])
 def test_a_joined_race_whose_budget_was_spent_goes_on_as_if_it_had_not(
-    ranking: Ranking, store: Store, budget: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ranking: Ranking, store: Store, budget: float, clock: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    now, train_epoch = [0.0], training._train_epoch
-
-    def counting(*args: Any, **kwargs: Any) -> float:
-        now[0] += 1.0
-        return train_epoch(*args, **kwargs)
-
-    monkeypatch.setattr(training, "_train_epoch", counting)
-    for name in ("race", "confirm"):
-        module = sys.modules[f"transferscope.confirm.{name}"]
-        monkeypatch.setattr(module, "time", type("Clock", (), {"perf_counter": staticmethod(lambda: now[0])}))
     first = confirm(ranking, store, budget=budget)
     assert first.race
     assert first.race.ended == "budget"
-    assert now[0] == budget
-    second, n_epochs = confirm(ranking, store, budget=1e6), now[0]
+    assert clock[0] == budget
+    second, n_epochs = confirm(ranking, store, budget=1e6), clock[0]
     assert second.race
     assert any(one.late for one in second.race.entrants)
     monkeypatch.setenv("TRANSFERSCOPE_CACHE", str(tmp_path / "straight"))
     straight = confirm(ranking, store, budget=1e6)
     assert timeless(second) == timeless(straight)
-    assert now[0] - n_epochs <= n_epochs  # nothing that the longer race trains was trained twice
+    assert clock[0] - n_epochs <= n_epochs  # nothing that the longer race trains was trained twice
 
 
 def test_the_back_test_keeps_its_budgets_and_counts_who_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -248,3 +248,8 @@ def test_packaged_traits_are_true_of_the_digits() -> None:
     assert limited.classes == traits.classes == ("closed loop", "even", "prime")
     known = {traits.digests[row]: traits.labels[row].tolist() for row in range(len(traits))}
     assert all(known[limited.digests[row]] == limited.labels[row].tolist() for row in range(100))
+
+
+def test_too_small_a_limit_speaks_of_no_classes_where_there_are_none() -> None:
+    with pytest.raises(TargetError, match="3 samples are too few for 4 groups of alike labels"):
+        load_target("package:digit-traits?limit=3")

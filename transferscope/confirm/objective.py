@@ -97,9 +97,8 @@ class LabelSets(Objective):
             raise TransferScopeError(
                 f"no label differs among {len(labels)} held-out samples: none can be judged; give more samples."
             )
-        return np.mean([_area_by_row(outputs[:, k], labels[:, k] > 0.5) for k in varied], axis=0), _n_different(
-            outputs
-        )
+        areas = [_area_by_row(outputs[:, k], labels[:, k] > 0.5) for k in varied]
+        return np.mean(areas, axis=0), _n_different(outputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ScoreError, UnknownNameError
-from ..tasks import TASKS, Task
+from ..tasks import TASKS, Task, sorted_classes
 
 __all__ = [
     "TASKS", "Array", "Checked", "Targets", "Task", "as_float64", "check_inputs", "check_task", "sorted_classes",
@@ -194,15 +194,6 @@ def storage_eps(values: Any) -> float:
         return values.eps
     dtype = str(getattr(values, "dtype", "float64"))
     return float(np.finfo(np.float32 if "float" in dtype and "64" not in dtype else np.float64).eps)
-
-
-def sorted_classes(classes: Iterable[Any]) -> tuple[Any, ...]:
-    """Distinct classes in sorted order, by type and text where they do not compare."""
-    distinct = list(dict.fromkeys(classes))
-    try:
-        return tuple(sorted(distinct))
-    except TypeError:
-        return tuple(sorted(distinct, key=lambda name: (type(name).__name__, str(name))))
 
 
 def _code_labels(

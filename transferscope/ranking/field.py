@@ -226,21 +226,24 @@ class Field:
 
     def labels(self) -> dict[str, np.ndarray]:
         """Classes of the rows of `matrices`, or the strata that stand for them."""
-        labels = self.plan.target.strata
-        return {spec: labels[self.found[spec].features.rows] for spec in self.matrices()}
+        return self._of_rows(self.plan.target.strata)
 
     def answers(self) -> dict[str, np.ndarray]:
         """What the rows of `matrices` are scored against."""
-        return {spec: self.plan.answers(self.found[spec].features.rows) for spec in self.matrices()}
+        return self._of_rows(self.plan.answers(np.arange(len(self.plan.target))))
 
     def groups(self) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         """What rows of `matrices` are coloured by; see `groups_of`."""
         codes, names = groups_of(self.plan.target)
-        return {spec: codes[self.found[spec].features.rows] for spec in self.matrices()}, names
+        return self._of_rows(codes), names
 
     def layers(self) -> dict[str, Mapping[str, np.ndarray]]:
         """Every layer of the sources of `matrices`, under the best adapter and pooling; read when asked for."""
         return {spec: self.found[spec].every_layer for spec in self.matrices()}
+
+    def _of_rows(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Of one value per sample of the target, those of the rows of `matrices`."""
+        return {spec: values[self.found[spec].features.rows] for spec in self.matrices()}
 
     def _stage(self, specs: Iterable[str], n_parts: int | None, *, quick: bool) -> list[str]:
         """Score each on the first parts; a spent budget ends it between two sources."""

@@ -81,8 +81,7 @@ def rank(
         Specs such as ``timm:resnet18.a1_in1k``.
     scorers : sequence of str, optional
         Names from ``transferscope scorers``; default: `DEFAULT_SCORERS`, as far as the task allows, LEEP where there
-        is a source head. "ncti" and
-        "etran" combine their parts over the sources at their best layers.
+        is a source head. "ncti" and "etran" combine their parts over the sources at their best layers.
     rank_by : str, optional
         The scorer that orders sources and picks their layers. By default ``ridge_loo`` (a leave-one-out accuracy,
         comparable across feature widths) picks layers when it is among the scorers, else the first of them, and the
@@ -234,7 +233,7 @@ def _assembled(
         views=measure_views(ranked, matrices, *field.groups()),
         layer_similarity=measure_layers(ranked, field.layers(), best, labels, plan.target.name),
         source_map=map_sources(similarity, matrices, field.answers()),
-        examples=field.gallery.record({one.source: field.found[one.source].best.path for one in judged.standings})
+        examples=field.gallery.record({name: field.found[name].best.path for name in ranked})
         if field.gallery
         else None,
     )

@@ -8,7 +8,7 @@ from ..results import Candidate, Confirmed
 from ..spending import Cost
 from .advice import headline
 from .choices import how
-from .formats import NBSP, clean, duration, large, listed, noun, percent, points, route, shorten
+from .formats import NBSP, capital, clean, duration, large, listed, noun, percent, points, route, shorten
 from .study import Study
 from .tables import collapsed
 from .trust import best_sentence, cheapest_sentence, milliseconds, name, separation_sentence, vetoes
@@ -135,7 +135,7 @@ def _sure(study: Study, verdict: Verdict) -> list[str]:
     for row in ranking.standings[:1]:
         if row.predicted is not None and row.predicted_low is not None and row.predicted_high is not None:
             low, high = percent(row.predicted_low), percent(row.predicted_high)
-            what = ranking.target.metric[:1].upper() + ranking.target.metric[1:]
+            what = capital(ranking.target.metric)
             said.append(f"{what} after training, from the history: {percent(row.predicted)} ({low} to {high}).")
     return said
 
@@ -192,5 +192,4 @@ def _words(strategy: str) -> str:
 
 def _way(strategy: str) -> str:
     """A strategy as the beginning of a sentence."""
-    words = _words(strategy)
-    return words[:1].upper() + words[1:]
+    return capital(_words(strategy))

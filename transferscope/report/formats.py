@@ -27,6 +27,11 @@ def shorten(text: str, width: int) -> str:
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
+def capital(text: str) -> str:
+    """With a large first letter, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def number(value: float | None) -> str:
     """Few digits: three decimals below a hundred, four significant digits above; a true minus sign."""
     if value is None or not math.isfinite(value):

@@ -32,9 +32,8 @@ def print_history(rows: Sequence[Mapping[str, Any]]) -> None:
             cells: tuple[str, ...] = (row["scorer"], number(row["value"]), number(row["standard_error"]))
         else:
             accuracy = row["accuracy"] / (100 if row["accuracy"] > 1.5 else 1)
-            error = None if row["standard_error"] is None else row["standard_error"]
             metric = row.get("metric") or METRICS["classification"]
             told = percent(accuracy) if metric == METRICS["classification"] else f"{metric} {percent(accuracy)}"
-            cells = (row["strategy"], told, percent(error), duration(row["seconds"]))
+            cells = (row["strategy"], told, percent(row["standard_error"]), duration(row["seconds"]))
         drawn.add_row(*(plain(cell) for cell in (*names, *cells)))
     print_parts(drawn)

@@ -10,7 +10,7 @@ from ..agreements import Agreement, Estimate
 from ..results import Confirmed, Ranking, Setting
 from ..scorers.registry import SCORERS
 from ..tasks import METRICS
-from .formats import MISSING, NBSP, clean, count, duration, hundredths, large, noun, number, percent
+from .formats import MISSING, NBSP, capital, clean, count, duration, hundredths, large, noun, number, percent
 from .study import Study
 
 PAPER_NAMES = {"weighted_kendall": "Weighted Kendall", "kendall": "Kendall", "spearman": "Spearman",
@@ -90,7 +90,7 @@ def confirmation_table(study: Study) -> Table:
         NAME,
         Column("Strategy"),
         Column("Layer", "of the head", is_name=True),
-        Column(metric[:1].upper() + metric[1:], "± over seeds", numeric=True),
+        Column(capital(metric), "± over seeds", numeric=True),
         Column("Test error", "standard error", numeric=True),
         Column("Test", "samples", numeric=True),
         Column("Seeds", numeric=True),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import TargetError, UnknownNameError
-from ..tasks import TASKS, Task
+from ..tasks import TASKS, Task, sorted_classes
 
 if TYPE_CHECKING:
     from .target import Samples
@@ -95,13 +95,9 @@ def check_present(name: str, kind: str, values: Iterable[Any], samples: Samples)
 
 def code_names(names: Sequence[Hashable]) -> tuple[tuple[Hashable, ...], np.ndarray]:
     """Distinct names in sorted order (by type and text where they do not compare), and each one's index."""
-    distinct: list[Any] = list(dict.fromkeys(names))
-    try:
-        distinct.sort()
-    except TypeError:
-        distinct.sort(key=lambda name: (type(name).__name__, str(name)))
+    distinct = sorted_classes(names)
     index = {name: code for code, name in enumerate(distinct)}
-    return tuple(distinct), np.array([index[name] for name in names], dtype=np.int64)
+    return distinct, np.array([index[name] for name in names], dtype=np.int64)
 
 
 def _as_list(name: str, kind: str, values: Iterable[Any], samples: Samples) -> list[Any]:

@@ -237,7 +237,7 @@ def load_package(spec: Spec) -> Target:
     target = from_arrays(samples, labels, modality=data.modality, name=spec.text, groups=groups, task=data.task)
     if not isinstance(limit, int) or limit >= len(target):
         return target
-    rows = _sample(target.strata, limit)
+    rows = _sample(target.strata, limit, data.task)
     kept_groups = None if target.groups is None else target.groups[rows]
     kept: Any = target.labels[rows]
     if data.task == "classification":
@@ -250,10 +250,10 @@ def load_package(spec: Spec) -> Target:
     )  # fmt: skip
 
 
-def _sample(labels: np.ndarray, limit: int) -> np.ndarray:
+def _sample(labels: np.ndarray, limit: int, task: Task) -> np.ndarray:
     """Rows of a stratified sample, ascending; always the same."""
     rng = np.random.default_rng(0)
-    shares = allocate(np.bincount(labels), limit)
+    shares = allocate(np.bincount(labels), limit, task)
     drawn = [rng.permutation(np.flatnonzero(labels == code))[:share] for code, share in enumerate(shares)]
     return np.sort(np.concatenate(drawn))
 

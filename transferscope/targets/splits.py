@@ -11,6 +11,7 @@ from itertools import permutations
 import numpy as np
 
 from ..errors import TargetError
+from ..tasks import Task
 from .target import Target
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -89,9 +90,7 @@ def split_target(
     rows_of_class = _shuffled(target, seed, exclude)
     counts = np.array([len(rows) for rows in rows_of_class])
     if max_samples is not None and max_samples < counts.sum():
-        shares = allocate(
-            counts, max_samples, "classes" if target.task == "classification" else "groups of alike labels"
-        )
+        shares = allocate(counts, max_samples, target.task)
         rows_of_class = [rows[:share] for rows, share in zip(rows_of_class, shares, strict=True)]
     if target.groups is None:
         deal = _deal_by_deficit if target.task == "multilabel" else _deal_by_pattern
@@ -124,7 +123,7 @@ def _deal_by_deficit(sizes: Sequence[int]) -> np.ndarray:
     return np.array(parts)
 
 
-def allocate(counts: np.ndarray, total: int, kinds: str = "classes") -> np.ndarray:
+def allocate(counts: np.ndarray, total: int, task: Task = "classification") -> np.ndarray:
     """Shares of `total` in proportion to `counts`, at least 2 each, by largest remainder.
 
     Raises
@@ -133,6 +132,7 @@ def allocate(counts: np.ndarray, total: int, kinds: str = "classes") -> np.ndarr
         If `total` is below two per class.
     """
     if total < 2 * len(counts):
+        kinds = "classes" if task == "classification" else "groups of alike labels"
         raise TargetError(
             f"{total} samples are too few for {len(counts)} {kinds}; expected at least {2 * len(counts)}, two each."
         )
